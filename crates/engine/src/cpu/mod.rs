@@ -1,0 +1,6 @@
+//! What CPU ops are made of: matrix products, vectorised loops, rows spread over threads.
+
+pub(crate) mod gemm;
+pub(crate) mod rows;
+pub(crate) mod shared;
+pub(crate) mod simd;

@@ -1,0 +1,88 @@
+//! Rows spread over threads.
+
+use rayon::prelude::*;
+
+use super::simd::vectorised;
+use crate::tensor::Tensor;
+
+/// Numbers below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 16 * 1024;
+
+/// How many rows one task takes: enough work each, and about four tasks a thread.
+fn rows_per_task(rows: usize, cols: usize) -> usize {
+    let fair = rows.div_ceil(4 * rayon::current_num_threads());
+    fair.max(WORTH_A_THREAD.div_ceil(cols.max(1))).max(1)
+}
+
+/// Calls `f(row number, row)` for every row of `out`, vectorised, over all threads.
+pub(crate) fn for_each(out: &mut Tensor, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    let (rows, cols) = (out.rows(), out.cols());
+    if rows * cols == 0 {
+        return;
+    }
+    let step = rows_per_task(rows, cols);
+    let task = |(task, chunk): (usize, &mut [f32])| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, row) in chunk.chunks_exact_mut(cols).enumerate() {
+                    f(task * step + i, row);
+                }
+            },
+        );
+    };
+    if step >= rows {
+        task((0, out.host_mut()));
+    } else {
+        out.host_mut().par_chunks_mut(step * cols).enumerate().for_each(task);
+    }
+}
+
+/// Calls `f(row number, row of a, row of b)` for every row of two tensors with as many rows.
+pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync + Send) {
+    assert_eq!(a.rows(), b.rows());
+    let (rows, a_cols, b_cols) = (a.rows(), a.cols(), b.cols());
+    if rows * a_cols * b_cols == 0 {
+        return;
+    }
+    let step = rows_per_task(rows, a_cols.max(b_cols));
+    let chunks = a.host_mut().par_chunks_mut(step * a_cols).zip(b.host_mut().par_chunks_mut(step * b_cols));
+    chunks.enumerate().for_each(|(task, (a, b))| {
+        vectorised(
+            #[inline(always)]
+            || {
+                let pairs = a.chunks_exact_mut(a_cols).zip(b.chunks_exact_mut(b_cols));
+                for (i, (a, b)) in pairs.enumerate() {
+                    f(task * step + i, a, b);
+                }
+            },
+        );
+    });
+}
+
+/// Sums `f(row number, accumulator)` over rows: each fixed block of rows adds into an accumulator of its own, and
+/// blocks are added in order, so that the result does not depend on the number of threads.
+pub(crate) fn accumulate(into: &mut [f32], rows: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    const BLOCK: usize = 64;
+    let width = into.len();
+    let blocks: Vec<Vec<f32>> = (0..rows.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(|block| {
+            let mut sums = vec![0.0; width];
+            vectorised(
+                #[inline(always)]
+                || {
+                    for row in block * BLOCK..rows.min((block + 1) * BLOCK) {
+                        f(row, &mut sums);
+                    }
+                },
+            );
+            sums
+        })
+        .collect();
+    for block in blocks {
+        for (total, value) in into.iter_mut().zip(block) {
+            *total += value;
+        }
+    }
+}

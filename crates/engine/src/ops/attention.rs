@@ -1,0 +1,448 @@
+//! Causal attention over a packed token tree, or over a cache.
+//!
+//! Queries go in tiles; the scores of one tile and one head are the only table there ever is. The forward pass
+//! keeps the log-normaliser of every row and head, from which the backward pass makes the
+//! probabilities again.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::shared::SharedRows;
+use crate::cpu::simd::{self, vectorised};
+use crate::layout::{AttentionPlan, AttentionSegment};
+use crate::{Columns, Tensor};
+
+/// Query rows of one tile.
+const TILE: usize = 64;
+
+/// How the columns of queries, keys and values split into heads. With fewer key heads than query heads,
+/// neighbouring query heads share one (grouped-query attention).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Heads {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Columns of a head.
+    pub head_dim: usize,
+    /// What scores are multiplied by, usually `1 / sqrt(head_dim)`.
+    pub scale: f32,
+}
+
+impl Heads {
+    /// Columns of the queries when queries, keys and values lie side by side.
+    pub fn q_columns(&self) -> Range<usize> {
+        0..self.heads * self.head_dim
+    }
+
+    /// Columns of the keys when queries, keys and values lie side by side.
+    pub fn k_columns(&self) -> Range<usize> {
+        self.heads * self.head_dim..(self.heads + self.kv_heads) * self.head_dim
+    }
+
+    /// Columns of the values when queries, keys and values lie side by side.
+    pub fn v_columns(&self) -> Range<usize> {
+        (self.heads + self.kv_heads) * self.head_dim..self.qkv_width()
+    }
+
+    /// Columns of queries, keys and values together.
+    pub fn qkv_width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    fn of(&self, head: usize) -> Range<usize> {
+        head * self.head_dim..(head + 1) * self.head_dim
+    }
+}
+
+/// What attention returns and its backward pass needs.
+#[derive(Debug)]
+pub struct Attended {
+    /// Mixed values.  `[queries, heads * head_dim]`
+    pub out: Tensor,
+    /// Log-sum-exp of the scaled scores.  `[queries, heads]`
+    pub lse: Tensor,
+}
+
+/// A run of queries of one segment that is worked on at once.
+struct Tile<'a> {
+    segment: &'a AttentionSegment,
+    /// Queries of the tile, counted from the segment's first.
+    range: Range<usize>,
+}
+
+impl Tile<'_> {
+    fn rows(&self) -> Range<usize> {
+        let first = self.segment.queries.start;
+        first + self.range.start..first + self.range.end
+    }
+
+    /// Key rows that some query of the tile sees: the context's ranges, then the segment's own.
+    fn key_blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let own = self.segment.own..self.segment.own + self.range.end;
+        self.segment.context.iter().cloned().chain([own])
+    }
+
+    fn width(&self) -> usize {
+        self.key_blocks().map(|block| block.len()).sum()
+    }
+
+    /// How many of the tile's keys its query number `i` sees.
+    fn seen_by(&self, i: usize) -> usize {
+        self.width() - self.range.end + self.range.start + i + 1
+    }
+}
+
+fn tiles(segment: &AttentionSegment) -> impl Iterator<Item = Tile<'_>> {
+    let len = segment.queries.len();
+    (0..len).step_by(TILE).map(move |start| Tile { segment, range: start..len.min(start + TILE) })
+}
+
+/// `out = softmax(scale q kᵀ) v` over the keys that the plan lets each query see.
+///
+/// q `[queries, heads * head_dim]`, k and v `[keys, kv_heads * head_dim]`.
+pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Columns) -> Attended {
+    let (n, device) = (q.rows(), q.device());
+    let mut out = device.scratch(n, heads.heads * heads.head_dim);
+    let mut lse = device.scratch(n, heads.heads);
+    let shared_out = SharedRows::new(out.host_mut(), n, heads.heads * heads.head_dim);
+    let shared_lse = SharedRows::new(lse.host_mut(), n, heads.heads);
+    let all: Vec<Tile> = plan.segments.iter().flat_map(tiles).collect();
+    let tasks = (0..all.len() * heads.heads).into_par_iter().with_min_len(4);
+    tasks.for_each_init(Vec::new, |scores, task| {
+        let (tile, head) = (&all[task / heads.heads], task % heads.heads);
+        let operands = Operands { q: &q, k: &k, v: &v, heads, head };
+        // SAFETY: a (tile, head) pair is one task, and its rows and columns are no other task's.
+        unsafe { forward_tile(tile, operands, scores, shared_out, shared_lse) };
+    });
+    Attended { out, lse }
+}
+
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    q: &'a Columns<'a>,
+    k: &'a Columns<'a>,
+    v: &'a Columns<'a>,
+    heads: Heads,
+    head: usize,
+}
+
+impl Operands<'_> {
+    fn q_columns(&self) -> Range<usize> {
+        self.heads.of(self.head)
+    }
+
+    fn kv_columns(&self) -> Range<usize> {
+        self.heads.of(self.head / self.heads.group())
+    }
+}
+
+/// # Safety
+/// No other task may touch the tile's rows in the head's columns of `out` and `lse`.
+unsafe fn forward_tile(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: SharedRows, lse: SharedRows) {
+    let rows = tile.rows();
+    if rows.len() == 1 {
+        // SAFETY: passed on from the caller.
+        return unsafe { forward_row(tile, x, scores, out, lse) };
+    }
+    let width = tile.width();
+    score(tile, x, scores);
+    vectorised(|| {
+        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
+            // SAFETY: passed on from the caller.
+            let lse = unsafe { lse.row(rows.start + i, x.head..x.head + 1) };
+            lse[0] = softmax(row, tile.seen_by(i));
+        }
+    });
+    let mut first = 0;
+    for block in tile.key_blocks() {
+        let len = block.len();
+        let probabilities = strided(scores, rows.len(), width, first..first + len);
+        // SAFETY: passed on from the caller.
+        let out = unsafe { out.block(rows.clone(), x.q_columns()) };
+        let into = if first == 0 { Into::Overwrite } else { Into::Add };
+        matmul(out, probabilities, x.v.block(block, x.kv_columns()), 1.0, into, Threads::One);
+        first += len;
+    }
+}
+
+/// One query alone, as in decoding: dot products and scaled sums, without the overhead of small products.
+///
+/// # Safety
+/// As [`forward_tile`].
+unsafe fn forward_row(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: SharedRows, lse: SharedRows) {
+    let row = tile.rows().start;
+    scores.clear();
+    // SAFETY: passed on from the caller.
+    let (out, lse) = unsafe { (out.row(row, x.q_columns()), lse.row(row, x.head..x.head + 1)) };
+    vectorised(
+        #[inline(always)]
+        || {
+            let q = &x.q.row(row)[x.q_columns()];
+            for key in tile.key_blocks().flatten() {
+                scores.push(x.heads.scale * simd::dot(q, &x.k.row(key)[x.kv_columns()]));
+            }
+            let seen = scores.len();
+            lse[0] = softmax(scores, seen);
+            out.fill(0.0);
+            for (p, key) in scores.iter().zip(tile.key_blocks().flatten()) {
+                simd::axpy(out, *p, &x.v.row(key)[x.kv_columns()]);
+            }
+        },
+    );
+}
+
+/// Fills `scores` with `scale q kᵀ` of a tile.  `[tile rows, tile width]`
+fn score(tile: &Tile, x: Operands, scores: &mut Vec<f32>) {
+    let (rows, width) = (tile.rows(), tile.width());
+    scores.clear();
+    scores.resize(rows.len() * width, 0.0);
+    let mut first = 0;
+    for block in tile.key_blocks() {
+        let len = block.len();
+        let s = MatMut::new(scores, rows.len(), width).columns(first..first + len);
+        let q = x.q.block(rows.clone(), x.q_columns());
+        matmul(s, q, x.k.block(block, x.kv_columns()).t(), x.heads.scale, Into::Overwrite, Threads::One);
+        first += len;
+    }
+}
+
+/// Softmax of the first `seen` scores in place, zeros after them; returns the log-normaliser.
+#[inline(always)]
+fn softmax(row: &mut [f32], seen: usize) -> f32 {
+    let (row, hidden) = row.split_at_mut(seen);
+    hidden.fill(0.0);
+    let max = simd::max(row);
+    let sum = simd::exp_in_place(row, max);
+    simd::scale(row, 1.0 / sum);
+    max + sum.ln()
+}
+
+fn strided(scores: &[f32], rows: usize, width: usize, columns: Range<usize>) -> crate::cpu::gemm::Mat<'_> {
+    crate::cpu::gemm::Mat::new(scores, rows, width).columns(columns)
+}
+
+/// The gradients of queries, keys and values, side by side: `d_qkv += ...`, `[n, qkv_width]`.
+///
+/// Queries and keys are rows of the same packed batch here: `qkv` `[n, qkv_width]`, `d_out` as `attended.out`.
+pub fn backward(
+    plan: &AttentionPlan,
+    heads: Heads,
+    qkv: &Tensor,
+    attended: &Attended,
+    d_out: &Tensor,
+    d_qkv: &mut Tensor,
+) {
+    let n = qkv.rows();
+    let (q, k, v) = (qkv.columns(heads.q_columns()), qkv.columns(heads.k_columns()), qkv.columns(heads.v_columns()));
+    let d_qkv = SharedRows::new(d_qkv.host_mut(), n, heads.qkv_width());
+    // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
+    let tasks = (0..plan.groups.len() * heads.kv_heads).into_par_iter();
+    tasks.for_each_init(Scratch::default, |scratch, task| {
+        let (group, kv_head) = (&plan.groups[task / heads.kv_heads], task % heads.kv_heads);
+        for tile in group.iter().flat_map(|segment| tiles(&plan.segments[*segment])) {
+            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
+                let operands = Operands { q: &q, k: &k, v: &v, heads, head };
+                // SAFETY: groups share no rows, and the columns of a key head and its query heads are this task's.
+                unsafe { backward_tile(&tile, operands, attended, d_out, scratch, d_qkv) };
+            }
+        }
+    });
+}
+
+#[derive(Default)]
+struct Scratch {
+    probabilities: Vec<f32>,
+    d_scores: Vec<f32>,
+}
+
+/// With P the probabilities, D = rowsum(dO O) and dS = P (dO Vᵀ - D):
+/// `dV += Pᵀ dO`, `dQ += scale dS K`, `dK += scale dSᵀ Q`.
+///
+/// # Safety
+/// No other task may touch, in the columns of this head and its key head, any row that the tile's keys or queries have.
+unsafe fn backward_tile(
+    tile: &Tile,
+    x: Operands,
+    attended: &Attended,
+    d_out: &Tensor,
+    scratch: &mut Scratch,
+    d_qkv: SharedRows,
+) {
+    let (rows, width) = (tile.rows(), tile.width());
+    let Scratch { probabilities, d_scores } = scratch;
+    score(tile, x, probabilities);
+    d_scores.clear();
+    d_scores.resize(rows.len() * width, 0.0);
+    let d_tile = d_out.view().block(rows.clone(), x.q_columns());
+    let mut first = 0;
+    for block in tile.key_blocks() {
+        let len = block.len();
+        let ds = MatMut::new(d_scores, rows.len(), width).columns(first..first + len);
+        matmul(ds, d_tile, x.v.block(block, x.kv_columns()).t(), 1.0, Into::Overwrite, Threads::One);
+        first += len;
+    }
+    softmax_backward(tile, x, attended, d_out, probabilities, d_scores);
+    let offset = |columns: Range<usize>, base: Range<usize>| columns.start + base.start..columns.end + base.start;
+    let k_columns = offset(x.kv_columns(), x.heads.k_columns());
+    let v_columns = offset(x.kv_columns(), x.heads.v_columns());
+    let mut first = 0;
+    for block in tile.key_blocks() {
+        let len = block.len();
+        let p = strided(probabilities, rows.len(), width, first..first + len);
+        let ds = strided(d_scores, rows.len(), width, first..first + len);
+        let scale = x.heads.scale;
+        // SAFETY: passed on from the caller; the three blocks are used one after the other.
+        unsafe {
+            let dv = d_qkv.block(block.clone(), v_columns.clone());
+            matmul(dv, p.t(), d_tile, 1.0, Into::Add, Threads::One);
+            let dk = d_qkv.block(block.clone(), k_columns.clone());
+            let q = x.q.block(rows.clone(), x.q_columns());
+            matmul(dk, ds.t(), q, scale, Into::Add, Threads::One);
+            let dq = d_qkv.block(rows.clone(), x.q_columns());
+            matmul(dq, ds, x.k.block(block, x.kv_columns()), scale, Into::Add, Threads::One);
+        }
+        first += len;
+    }
+}
+
+/// Turns scores into probabilities and `dO Vᵀ` into dS, row by row.
+fn softmax_backward(
+    tile: &Tile,
+    x: Operands,
+    attended: &Attended,
+    d_out: &Tensor,
+    probabilities: &mut [f32],
+    d_scores: &mut [f32],
+) {
+    let (first, width) = (tile.rows().start, tile.width());
+    let tables = probabilities.chunks_exact_mut(width).zip(d_scores.chunks_exact_mut(width));
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, (p, ds)) in tables.enumerate() {
+                let row = first + i;
+                let lse = attended.lse.row(row)[x.head];
+                let along = simd::dot(&d_out.row(row)[x.q_columns()], &attended.out.row(row)[x.q_columns()]);
+                let (p, p_hidden) = p.split_at_mut(tile.seen_by(i));
+                let (ds, ds_hidden) = ds.split_at_mut(p.len());
+                p_hidden.fill(0.0);
+                ds_hidden.fill(0.0);
+                for (p, ds) in p.iter_mut().zip(ds) {
+                    *p = simd::exp(*p - lse);
+                    *ds = *p * (*ds - along);
+                }
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TreeLayout;
+    use crate::check::{gradient, tensor, weighted_sum};
+
+    const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.6 };
+
+    /// Two trees; in the first, children that see parts of their parents, three levels deep.
+    fn forest() -> TreeLayout {
+        let mut layout = TreeLayout::new();
+        let prompt = layout.root(3);
+        let z = layout.child(prompt, 3, 4);
+        layout.child(z, 5, 2);
+        layout.child(z, 7, 1);
+        layout.child(prompt, 2, 2);
+        let other = layout.root(2);
+        layout.child(other, 2, 3);
+        layout
+    }
+
+    fn attend(layout: &TreeLayout, qkv: &Tensor) -> Attended {
+        let columns = |range| qkv.columns(range);
+        let (q, k, v) = (columns(HEADS.q_columns()), columns(HEADS.k_columns()), columns(HEADS.v_columns()));
+        forward(&layout.attention_plan(), HEADS, q, k, v)
+    }
+
+    /// Attention of one row by its definition, over the rows on its path.
+    fn slow_row(qkv: &Tensor, path: &[usize], row: usize, head: usize) -> Vec<f32> {
+        let columns = |base: Range<usize>, head: usize| base.start + head * 3..base.start + head * 3 + 3;
+        let q = &qkv.row(row)[columns(HEADS.q_columns(), head)];
+        let key = |r: usize| &qkv.row(r)[columns(HEADS.k_columns(), head / 2)];
+        let value = |r: usize| &qkv.row(r)[columns(HEADS.v_columns(), head / 2)];
+        let weights: Vec<f32> =
+            path.iter().map(|r| (0.6 * q.iter().zip(key(*r)).map(|(a, b)| a * b).sum::<f32>()).exp()).collect();
+        let total: f32 = weights.iter().sum();
+        (0..3).map(|c| path.iter().zip(&weights).map(|(r, w)| w / total * value(*r)[c]).sum()).collect()
+    }
+
+    #[test]
+    fn every_row_attends_to_its_own_path_alone() {
+        let layout = forest();
+        let qkv = tensor(1, layout.len(), HEADS.qkv_width());
+        let out = attend(&layout, &qkv).out;
+        let mut ids = Vec::new();
+        // Rebuild the segments in order to walk every path.
+        let mut again = TreeLayout::new();
+        ids.push(again.root(3));
+        ids.push(again.child(ids[0], 3, 4));
+        ids.push(again.child(ids[1], 5, 2));
+        ids.push(again.child(ids[1], 7, 1));
+        ids.push(again.child(ids[0], 2, 2));
+        ids.push(again.root(2));
+        ids.push(again.child(ids[5], 2, 3));
+        for id in ids {
+            let path: Vec<usize> = (0..).map_while(|depth| again.row_at(id, depth)).collect();
+            for row in again.rows(id) {
+                let upto = path.iter().position(|r| *r == row).expect("a row is on its own path") + 1;
+                for head in 0..4 {
+                    let found = &out.row(row)[head * 3..head * 3 + 3];
+                    for (found, expected) in found.iter().zip(slow_row(&qkv, &path[..upto], row, head)) {
+                        assert!((found - expected).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn passes_finite_differences_on_a_forest() {
+        let layout = forest();
+        let qkv = tensor(2, layout.len(), HEADS.qkv_width());
+        let c = tensor(3, layout.len(), 12);
+        let mut d_qkv = qkv.device().zeros(layout.len(), HEADS.qkv_width());
+        backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, &qkv), &c, &mut d_qkv);
+        gradient(&qkv, &d_qkv, |qkv| weighted_sum(&attend(&layout, qkv).out, &c));
+    }
+
+    #[test]
+    fn long_segments_go_in_tiles_and_agree_with_short_ones() {
+        // A chain of one-row segments takes the row path; one long segment takes tiles.
+        let mut long = TreeLayout::new();
+        let rows = 2 * TILE + 5;
+        long.root(rows);
+        let mut chain = TreeLayout::new();
+        let mut last = chain.root(1);
+        for depth in 1..rows {
+            last = chain.child(last, depth, 1);
+        }
+        let qkv = tensor(4, rows, HEADS.qkv_width());
+        let (a, b) = (attend(&long, &qkv), attend(&chain, &qkv));
+        for (a, b) in a.out.host().iter().zip(b.out.host()) {
+            assert!((a - b).abs() < 1e-5);
+        }
+        let c = tensor(5, rows, 12);
+        let (mut da, mut db) = (qkv.device().zeros(rows, 24), qkv.device().zeros(rows, 24));
+        backward(&long.attention_plan(), HEADS, &qkv, &a, &c, &mut da);
+        backward(&chain.attention_plan(), HEADS, &qkv, &b, &c, &mut db);
+        for (a, b) in da.host().iter().zip(db.host()) {
+            assert!((a - b).abs() < 1e-4);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Dropout whose mask is a function of a key per row and the channel, so that it can be made again anywhere:
+//! in the backward pass, in another micro-batch, or for the same prefix of another sample.
+
+use crate::Tensor;
+use crate::cpu::rows;
+
+/// A well-mixed 64-bit value of x (the finaliser of SplitMix64).
+#[inline(always)]
+pub fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Which values are dropped: each with probability `rate`; the others grow by `1 / (1 - rate)`.
+#[derive(Clone, Debug)]
+pub struct Dropout<'a> {
+    /// Probability of a zero, in `0..1`.
+    pub rate: f32,
+    /// Seed of this place in the network at this step.
+    pub seed: u64,
+    /// What tells a row's token path from others.  `[n]`
+    pub row_keys: &'a [u64],
+}
+
+/// `y = mask(x) / (1 - rate)`: `[n, d] -> [n, d]`. The backward pass is the same function of dy.
+pub fn forward(x: &Tensor, dropout: &Dropout) -> Tensor {
+    let mut y = x.clone();
+    in_place(&mut y, dropout);
+    y
+}
+
+/// The same in place.
+pub fn in_place(x: &mut Tensor, dropout: &Dropout) {
+    assert_eq!(x.rows(), dropout.row_keys.len());
+    assert!((0.0..1.0).contains(&dropout.rate), "a dropout rate of {}", dropout.rate);
+    let threshold = (dropout.rate as f64 * 2f64.powi(32)) as u32;
+    let grow = 1.0 / (1.0 - dropout.rate);
+    rows::for_each(x, |row, x| {
+        let key = mix(dropout.seed ^ mix(dropout.row_keys[row]));
+        for (channel, x) in x.iter_mut().enumerate() {
+            let kept = (mix(key.wrapping_add(channel as u64)) >> 32) as u32 >= threshold;
+            *x *= if kept { grow } else { 0.0 };
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{gradient, tensor, weighted_sum};
+
+    #[test]
+    fn passes_finite_differences() {
+        let (x, c) = (tensor(1, 4, 9), tensor(2, 4, 9));
+        let dropout = Dropout { rate: 0.4, seed: 3, row_keys: &[1, 2, 1, 9] };
+        let dx = forward(&c, &dropout);
+        gradient(&x, &dx, |x| weighted_sum(&forward(x, &dropout), &c));
+    }
+
+    #[test]
+    fn rows_with_one_key_share_a_mask_and_others_do_not() {
+        let x = tensor(1, 1, 64);
+        let keys = [5, 5, 6];
+        let same = x.device().from_host(3, 64, &x.host().repeat(3));
+        let y = forward(&same, &Dropout { rate: 0.5, seed: 1, row_keys: &keys });
+        assert_eq!(y.row(0), y.row(1));
+        assert_ne!(y.row(0), y.row(2));
+    }
+
+    #[test]
+    fn drops_the_stated_share_and_keeps_the_mean() {
+        let x = Tensor::new(100, 1000, vec![1.0; 100_000], crate::Device::cpu());
+        let keys: Vec<u64> = (0..100).collect();
+        let y = forward(&x, &Dropout { rate: 0.1, seed: 7, row_keys: &keys });
+        let dropped = y.host().iter().filter(|y| **y == 0.0).count() as f64 / 1e5;
+        let mean = y.host().iter().map(|y| *y as f64).sum::<f64>() / 1e5;
+        // Standard errors are 0.001 each.
+        assert!((dropped - 0.1).abs() < 0.005 && (mean - 1.0).abs() < 0.005, "{dropped} {mean}");
+    }
+}

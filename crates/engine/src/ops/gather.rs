@@ -1,0 +1,59 @@
+//! Rows picked by number: embeddings of tokens and positions, and the hidden states that the head wants.
+
+use crate::cpu::rows;
+use crate::{Tensor, Weight};
+
+/// Row i of the result is row `ids[i]` of the table: `[n, d]`.
+pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
+    let mut out = table.device().scratch(ids.len(), table.inputs());
+    rows::for_each(&mut out, |row, out| out.copy_from_slice(table.row(ids[row] as usize)));
+    out
+}
+
+/// Adds row `ids[i]` of the table to row i of `x`.
+pub fn embed_add(x: &mut Tensor, table: &Weight, ids: &[u32]) {
+    assert_eq!(x.rows(), ids.len());
+    rows::for_each(x, |row, x| {
+        for (x, value) in x.iter_mut().zip(table.row(ids[row] as usize)) {
+            *x += value;
+        }
+    });
+}
+
+/// Row i of the result is row `ids[i]` of `x`: `[n, d]`.
+pub fn forward(x: &Tensor, ids: &[u32]) -> Tensor {
+    let mut out = x.device().scratch(ids.len(), x.cols());
+    rows::for_each(&mut out, |row, out| out.copy_from_slice(x.row(ids[row] as usize)));
+    out
+}
+
+/// `dx[ids[i]] += dy[i]`; a row picked twice collects twice. Also the gradient of a table for [`embed`].
+pub fn backward(dy: &Tensor, ids: &[u32], dx: &mut Tensor) {
+    assert_eq!((dy.rows(), dy.cols()), (ids.len(), dx.cols()));
+    for (row, id) in ids.iter().enumerate() {
+        for (dx, dy) in dx.row_mut(*id as usize).iter_mut().zip(dy.row(row)) {
+            *dx += dy;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{gradient, tensor, weighted_sum};
+
+    #[test]
+    fn passes_finite_differences_with_repeated_rows() {
+        let (x, c, ids) = (tensor(1, 4, 3), tensor(2, 5, 3), [2, 0, 2, 3, 2]);
+        let mut dx = x.device().zeros(4, 3);
+        backward(&c, &ids, &mut dx);
+        gradient(&x, &dx, |x| weighted_sum(&forward(x, &ids), &c));
+        let table = |x: &Tensor| Weight::new(x.device(), 4, 3, x.host());
+        gradient(&x, &dx, |x| weighted_sum(&embed(&table(x), &ids), &c));
+        gradient(&x, &dx, |x| {
+            let mut y = c.clone();
+            embed_add(&mut y, &table(x), &ids);
+            weighted_sum(&y, &c)
+        });
+    }
+}

@@ -1,0 +1,382 @@
+//! The language-model head: log-probabilities of wanted targets at wanted rows, and their gradients, without ever
+//! holding the table of logits.
+//!
+//! Logits are formed in chunks of the vocabulary with an online softmax. For training the same pass collects
+//! `E_p[w]`, the mean output embedding under the row's distribution, because
+//!
+//! `d log p(y) / dh = w_y - E_p[w]`,
+//!
+//! so that any coefficient per target can multiply it afterwards. Under a mask p is the renormalised
+//! distribution over the allowed tokens; an inverse temperature multiplies logits, and therefore gradients.
+
+use std::ops::Range;
+
+use crate::cpu::gemm::{Into, Mat, MatMut, Threads, matmul};
+use crate::cpu::rows;
+use crate::cpu::simd;
+use crate::{Tensor, Weight};
+
+/// Vocabulary entries of a chunk.
+const CHUNK: usize = 1024;
+
+/// A set of allowed tokens: bit `id % 64` of word `id / 64`.
+pub type MaskBits<'a> = &'a [u64];
+
+/// What is asked of the head: for every row of the hidden states, its targets.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Targets of row r are `targets[offsets[r]..offsets[r + 1]]`.  `[rows + 1]`
+    pub offsets: &'a [usize],
+    /// Token ids, row by row.
+    pub targets: &'a [u32],
+    /// The masks in use.
+    pub masks: &'a [MaskBits<'a>],
+    /// Which mask each row has; `None` allows everything.  `[rows]`
+    pub row_mask: &'a [Option<usize>],
+    /// One over the temperature of the distribution.
+    pub inverse_temperature: f32,
+}
+
+impl<'a> Wanted<'a> {
+    fn targets_of(&self, row: usize) -> &'a [u32] {
+        &self.targets[self.offsets[row]..self.offsets[row + 1]]
+    }
+
+    fn mask_of(&self, row: usize) -> Option<MaskBits<'a>> {
+        self.row_mask[row].map(|mask| self.masks[mask])
+    }
+
+    fn rows(&self) -> usize {
+        self.row_mask.len()
+    }
+}
+
+fn allows(mask: MaskBits, id: usize) -> bool {
+    mask[id / 64] >> (id % 64) & 1 == 1
+}
+
+/// What the head answers.
+#[derive(Debug)]
+pub struct Scored {
+    /// log p of every target, in nats, in the order of `Wanted::targets`; minus infinity where masked.
+    pub log_probs: Vec<f32>,
+    /// Log-normaliser of every row.  `[rows]`
+    pub lse: Vec<f32>,
+    /// `E_p[w]`, where it was asked for.  `[rows, d]`
+    pub expected: Option<Tensor>,
+}
+
+/// Whether a forward pass is for scores alone, or for a backward pass too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Log-probabilities only.
+    Scores,
+    /// Also `E_p[w]`.
+    ForBackward,
+}
+
+/// Log-probabilities of all wanted targets: hidden `[rows, d]`, weight `[vocab, d]`.
+pub fn forward(hidden: &Tensor, weight: &Weight, wanted: &Wanted, keep: Keep) -> Scored {
+    let (n, d) = (hidden.rows(), hidden.cols());
+    assert_eq!((wanted.rows(), wanted.offsets.len(), weight.inputs()), (n, n + 1, d));
+    let mut pass = OnlineSoftmax {
+        wanted,
+        state: hidden.device().zeros(n, 3),
+        logits: vec![f32::NEG_INFINITY; wanted.targets.len()],
+        expected: (keep == Keep::ForBackward).then(|| hidden.device().zeros(n, d)),
+    };
+    rows::for_each(&mut pass.state, |_, state| state[MAX] = f32::NEG_INFINITY);
+    for chunk in chunks(weight.outputs()) {
+        pass.take(hidden, weight, chunk);
+    }
+    pass.finish()
+}
+
+fn chunks(vocabulary: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..vocabulary).step_by(CHUNK).map(move |start| start..vocabulary.min(start + CHUNK))
+}
+
+/// Columns of the running state of a row: the largest logit so far, the sum of exponentials relative to it, and
+/// what the last chunk multiplied that sum by.
+const MAX: usize = 0;
+const SUM: usize = 1;
+const RESCALE: usize = 2;
+
+struct OnlineSoftmax<'a> {
+    wanted: &'a Wanted<'a>,
+    state: Tensor,
+    logits: Vec<f32>,
+    expected: Option<Tensor>,
+}
+
+impl OnlineSoftmax<'_> {
+    fn take(&mut self, hidden: &Tensor, weight: &Weight, chunk: Range<usize>) {
+        let mut logits = chunk_logits(hidden, weight, self.wanted, chunk.clone());
+        self.pick_targets(&logits, chunk.clone());
+        rows::for_each_pair(&mut logits, &mut self.state, |_, logits, state| {
+            let max = state[MAX].max(simd::max(logits));
+            if max == f32::NEG_INFINITY {
+                logits.fill(0.0);
+                state[RESCALE] = 1.0;
+                return;
+            }
+            state[RESCALE] = simd::exp(state[MAX] - max);
+            state[SUM] = state[SUM] * state[RESCALE] + simd::exp_in_place(logits, max);
+            state[MAX] = max;
+        });
+        if let Some(expected) = &mut self.expected {
+            let (n, d) = (expected.rows(), expected.cols());
+            rows::for_each(expected, |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]));
+            let embeddings = weight.mat().rows_range(chunk);
+            let sums = MatMut::new(expected.host_mut(), n, d);
+            matmul(sums, logits.view().mat(), embeddings, 1.0, Into::Add, Threads::All);
+        }
+    }
+
+    fn pick_targets(&mut self, logits: &Tensor, chunk: Range<usize>) {
+        for row in 0..logits.rows() {
+            for i in self.wanted.offsets[row]..self.wanted.offsets[row + 1] {
+                let target = self.wanted.targets[i] as usize;
+                if chunk.contains(&target) {
+                    self.logits[i] = logits.row(row)[target - chunk.start];
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Scored {
+        let lse: Vec<f32> = (0..self.state.rows())
+            .map(|row| self.state.row(row)[MAX] + self.state.row(row)[SUM].ln())
+            .collect();
+        if let Some(expected) = &mut self.expected {
+            rows::for_each(expected, |row, expected| simd::scale(expected, 1.0 / self.state.row(row)[SUM]));
+        }
+        let mut log_probs = self.logits;
+        for (row, lse) in lse.iter().enumerate() {
+            for log_prob in &mut log_probs[self.wanted.offsets[row]..self.wanted.offsets[row + 1]] {
+                *log_prob -= lse;
+            }
+        }
+        Scored { log_probs, lse, expected: self.expected }
+    }
+}
+
+/// Logits of some vocabulary entries, with temperature and masks applied.  `[rows, chunk]`
+fn chunk_logits(hidden: &Tensor, weight: &Weight, wanted: &Wanted, chunk: Range<usize>) -> Tensor {
+    let mut logits = hidden.device().scratch(hidden.rows(), chunk.len());
+    let product = MatMut::new(logits.host_mut(), hidden.rows(), chunk.len());
+    let embeddings: Mat = weight.mat().rows_range(chunk.clone());
+    let scale = wanted.inverse_temperature;
+    matmul(product, hidden.view().mat(), embeddings.t(), scale, Into::Overwrite, Threads::All);
+    if wanted.row_mask.iter().any(Option::is_some) {
+        rows::for_each(&mut logits, |row, logits| {
+            if let Some(mask) = wanted.mask_of(row) {
+                apply_mask(logits, mask, chunk.start);
+            }
+        });
+    }
+    logits
+}
+
+/// Sets the logits of tokens that the mask leaves out to minus infinity. `first` is a multiple of 64.
+fn apply_mask(logits: &mut [f32], mask: MaskBits, first: usize) {
+    for (word, logits) in mask[first / 64..].iter().zip(logits.chunks_mut(64)) {
+        if *word == u64::MAX {
+            continue;
+        }
+        for (bit, logit) in logits.iter_mut().enumerate() {
+            if word >> bit & 1 == 0 {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
+/// `dh_r += (Σ_y c_y w_y - (Σ_y c_y) E_p[w]) / T` with the coefficient c of every wanted target: dh `[rows, d]`.
+///
+/// # Panics
+/// If `scored` was made without [`Keep::ForBackward`], or a masked target has a coefficient other than 0.
+pub fn backward_hidden(wanted: &Wanted, weight: &Weight, scored: &Scored, coefficients: &[f32], dh: &mut Tensor) {
+    let expected = scored.expected.as_ref().expect("a forward pass that keeps E_p[w]");
+    let scale = wanted.inverse_temperature;
+    rows::for_each(dh, |row, dh| {
+        let range = wanted.offsets[row]..wanted.offsets[row + 1];
+        let mut total = 0.0;
+        for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
+            if *c != 0.0 {
+                assert!(wanted.mask_of(row).is_none_or(|mask| allows(mask, *target as usize)), "a masked target");
+                simd::axpy(dh, scale * c, weight.row(*target as usize));
+                total += c;
+            }
+        }
+        simd::axpy(dh, -scale * total, expected.row(row));
+    });
+}
+
+/// `dW_v += Σ_r (c_r[v is a target] - C_r p_r(v)) h_r / T` with `C_r = Σ_y c_y`: a second pass over the vocabulary,
+/// for a head that is trained itself. dW `[vocab, d]`.
+pub fn backward_weight(
+    hidden: &Tensor,
+    weight: &Weight,
+    wanted: &Wanted,
+    scored: &Scored,
+    coefficients: &[f32],
+    dw: &mut Tensor,
+) {
+    let totals: Vec<f32> =
+        wanted.offsets.windows(2).map(|range| coefficients[range[0]..range[1]].iter().sum()).collect();
+    let (vocabulary, d) = (dw.rows(), dw.cols());
+    for chunk in chunks(vocabulary) {
+        let mut slopes = chunk_logits(hidden, weight, wanted, chunk.clone());
+        rows::for_each(&mut slopes, |row, slopes| {
+            for slope in slopes.iter_mut() {
+                *slope = -totals[row] * simd::exp(*slope - scored.lse[row]);
+            }
+            let range = wanted.offsets[row]..wanted.offsets[row + 1];
+            for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
+                if chunk.contains(&(*target as usize)) {
+                    slopes[*target as usize - chunk.start] += c;
+                }
+            }
+        });
+        let block = &mut dw.host_mut()[chunk.start * d..chunk.end * d];
+        let block = MatMut::new(block, chunk.len(), d);
+        let scale = wanted.inverse_temperature;
+        matmul(block, slopes.view().mat().t(), hidden.view().mat(), scale, Into::Add, Threads::All);
+    }
+}
+
+/// All logits of every row, for sampling: `[rows, vocab]`.
+pub fn logits(hidden: &Tensor, weight: &Weight) -> Tensor {
+    super::linear::forward(hidden, weight, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{gradient, tensor};
+
+    const VOCABULARY: usize = CHUNK + 70;
+    const D: usize = 5;
+
+    fn all_but(hidden: &[usize]) -> Vec<u64> {
+        let mut mask = vec![u64::MAX; VOCABULARY.div_ceil(64)];
+        hidden.iter().for_each(|id| mask[id / 64] &= !(1 << (id % 64)));
+        mask
+    }
+
+    /// Three rows: several targets with a mask, none, and repeated ones in different chunks.
+    fn with_wanted<R>(body: impl FnOnce(&Wanted) -> R) -> R {
+        let mask = all_but(&[0, 3, 700, CHUNK + 1]);
+        let wanted = Wanted {
+            offsets: &[0, 3, 3, 5],
+            targets: &[5, 1, CHUNK as u32 + 9, 2, 2],
+            masks: &[&mask],
+            row_mask: &[Some(0), None, None],
+            inverse_temperature: 0.8,
+        };
+        body(&wanted)
+    }
+
+    const COEFFICIENTS: [f32; 5] = [1.5, -0.7, 0.4, 0.9, -2.0];
+
+    fn weight(w: &Tensor) -> Weight {
+        Weight::new(w.device(), VOCABULARY, D, w.host())
+    }
+
+    fn loss(hidden: &Tensor, w: &Tensor, wanted: &Wanted) -> f64 {
+        let scored = forward(hidden, &weight(w), wanted, Keep::Scores);
+        scored.log_probs.iter().zip(COEFFICIENTS).map(|(l, c)| *l as f64 * c as f64).sum()
+    }
+
+    #[test]
+    fn agrees_with_a_plain_softmax() {
+        let (hidden, w) = (tensor(1, 3, D), tensor(2, VOCABULARY, D));
+        with_wanted(|wanted| {
+            let scored = forward(&hidden, &weight(&w), wanted, Keep::ForBackward);
+            for row in 0..3 {
+                let allowed = |v: &usize| wanted.mask_of(row).is_none_or(|mask| allows(mask, *v));
+                let logit = |v: usize| {
+                    0.8 * hidden.row(row).iter().zip(w.row(v)).map(|(a, b)| *a as f64 * *b as f64).sum::<f64>()
+                };
+                let total: f64 = (0..VOCABULARY).filter(allowed).map(|v| logit(v).exp()).sum();
+                for i in wanted.offsets[row]..wanted.offsets[row + 1] {
+                    let expected = logit(wanted.targets[i] as usize) - total.ln();
+                    assert!((scored.log_probs[i] as f64 - expected).abs() < 1e-5);
+                }
+                for c in 0..D {
+                    let mean: f64 = (0..VOCABULARY).filter(allowed).map(|v| logit(v).exp() * w.row(v)[c] as f64).sum();
+                    let expected = scored.expected.as_ref().expect("kept").row(row)[c];
+                    assert!((expected as f64 - mean / total).abs() < 1e-5);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_masked_target_has_probability_zero() {
+        let (hidden, w) = (tensor(1, 1, D), tensor(2, VOCABULARY, D));
+        let mask = all_but(&[7]);
+        let wanted = Wanted {
+            offsets: &[0, 1],
+            targets: &[7],
+            masks: &[&mask],
+            row_mask: &[Some(0)],
+            inverse_temperature: 1.0,
+        };
+        let scored = forward(&hidden, &weight(&w), &wanted, Keep::Scores);
+        assert_eq!(scored.log_probs, [f32::NEG_INFINITY]);
+    }
+
+    #[test]
+    fn a_whole_chunk_may_be_masked() {
+        let (hidden, w) = (tensor(1, 1, D), tensor(2, VOCABULARY, D));
+        let mut mask = vec![0u64; VOCABULARY.div_ceil(64)];
+        mask[CHUNK / 64] = 0b110;
+        let target = CHUNK as u32 + 1;
+        let wanted = Wanted {
+            offsets: &[0, 2],
+            targets: &[target, target + 1],
+            masks: &[&mask],
+            row_mask: &[Some(0)],
+            inverse_temperature: 1.0,
+        };
+        let scored = forward(&hidden, &weight(&w), &wanted, Keep::ForBackward);
+        let total: f32 = scored.log_probs.iter().map(|l| l.exp()).sum();
+        assert!((total - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn passes_finite_differences() {
+        let (hidden, w) = (tensor(1, 3, D), tensor(2, VOCABULARY, D));
+        with_wanted(|wanted| {
+            let scored = forward(&hidden, &weight(&w), wanted, Keep::ForBackward);
+            let mut dh = hidden.device().zeros(3, D);
+            backward_hidden(wanted, &weight(&w), &scored, &COEFFICIENTS, &mut dh);
+            gradient(&hidden, &dh, |hidden| loss(hidden, &w, wanted));
+        });
+    }
+
+    #[test]
+    fn weight_gradient_agrees_with_the_hidden_states_by_symmetry_and_finite_differences() {
+        let (hidden, w) = (tensor(1, 3, D), tensor(2, VOCABULARY, D));
+        with_wanted(|wanted| {
+            let scored = forward(&hidden, &weight(&w), wanted, Keep::Scores);
+            let mut dw = w.device().zeros(VOCABULARY, D);
+            backward_weight(&hidden, &weight(&w), wanted, &scored, &COEFFICIENTS, &mut dw);
+            // All 5,470 differences would take a minute; these rows are targets, masked ones and neighbours.
+            let largest = dw.host().iter().fold(0.0f32, |a, b| a.max(b.abs())) as f64;
+            for v in [0, 1, 2, 3, 5, 6, 700, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 9, VOCABULARY - 1] {
+                for c in 0..D {
+                    let at = |step: f32| {
+                        let mut moved = w.clone();
+                        moved.row_mut(v)[c] += step;
+                        loss(&hidden, &moved, wanted)
+                    };
+                    let numeric = (at(0.05) - at(-0.05)) / 0.1;
+                    assert!((dw.row(v)[c] as f64 - numeric).abs() < 5e-4 * largest.max(1.0), "row {v}");
+                }
+            }
+        });
+    }
+}

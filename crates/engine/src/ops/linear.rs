@@ -1,0 +1,76 @@
+//! `y = x Wᵀ + b`.
+
+use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::rows;
+use crate::{Tensor, Weight};
+
+/// `y = x Wᵀ + b`: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
+pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
+    let (n, out) = (x.rows(), weight.outputs());
+    let mut y = x.device().scratch(n, out);
+    let into = match bias {
+        Some(bias) => {
+            rows::for_each(&mut y, |_, y| y.copy_from_slice(bias.host()));
+            Into::Add
+        }
+        None => Into::Overwrite,
+    };
+    matmul(MatMut::new(y.host_mut(), n, out), x.view().mat(), weight.mat().t(), 1.0, into, Threads::All);
+    y
+}
+
+/// `dx += dy W`: dy `[n, out]` -> dx `[n, in]`.
+pub fn backward_input(dy: &Tensor, weight: &Weight, dx: &mut Tensor) {
+    let (n, input) = (dx.rows(), dx.cols());
+    matmul(MatMut::new(dx.host_mut(), n, input), dy.view().mat(), weight.mat(), 1.0, Into::Add, Threads::All);
+}
+
+/// `dW += dyᵀ x`: dW `[out, in]`. Only for weights that are trained.
+pub fn backward_weight(dy: &Tensor, x: &Tensor, dw: &mut Tensor) {
+    let (out, input) = (dw.rows(), dw.cols());
+    let dw = MatMut::new(dw.host_mut(), out, input);
+    matmul(dw, dy.view().mat().t(), x.view().mat(), 1.0, Into::Add, Threads::All);
+}
+
+/// `db += Σ_rows dy`: db `[1, out]`. Only for biases that are trained.
+pub fn backward_bias(dy: &Tensor, db: &mut Tensor) {
+    rows::accumulate(db.host_mut(), dy.rows(), |row, sums| {
+        for (sum, value) in sums.iter_mut().zip(dy.row(row)) {
+            *sum += value;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{gradient, tensor, weighted_sum};
+
+    #[test]
+    fn passes_finite_differences() {
+        let (x, w, b, c) = (tensor(1, 5, 4), tensor(2, 3, 4), tensor(3, 1, 3), tensor(4, 5, 3));
+        let weight = |w: &Tensor| Weight::new(w.device(), 3, 4, w.host());
+        let loss = |x: &Tensor, w: &Tensor, b: &Tensor| weighted_sum(&forward(x, &weight(w), Some(b)), &c);
+        let device = x.device();
+        let (mut dx, mut dw, mut db) = (device.zeros(5, 4), device.zeros(3, 4), device.zeros(1, 3));
+        backward_input(&c, &weight(&w), &mut dx);
+        backward_weight(&c, &x, &mut dw);
+        backward_bias(&c, &mut db);
+        gradient(&x, &dx, |x| loss(x, &w, &b));
+        gradient(&w, &dw, |w| loss(&x, w, &b));
+        gradient(&b, &db, |b| loss(&x, &w, b));
+    }
+
+    #[test]
+    fn backward_adds_to_what_is_there() {
+        let (dy, w) = (tensor(1, 2, 3), tensor(2, 3, 4));
+        let weight = Weight::new(w.device(), 3, 4, w.host());
+        let mut once = w.device().zeros(2, 4);
+        backward_input(&dy, &weight, &mut once);
+        let mut twice = once.clone();
+        backward_input(&dy, &weight, &mut twice);
+        for (a, b) in once.host().iter().zip(twice.host()) {
+            assert!((2.0 * a - b).abs() < 1e-5);
+        }
+    }
+}

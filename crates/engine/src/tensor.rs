@@ -1,0 +1,177 @@
+//! Row-major matrices on a device, views of their columns, and frozen or trained weight matrices.
+
+use std::ops::Range;
+
+use crate::cpu::gemm::Mat;
+use crate::device::Device;
+
+/// A row-major matrix of f32 on a device. Its buffer returns to the device's pool when it is dropped.
+#[derive(Debug)]
+pub struct Tensor {
+    rows: usize,
+    cols: usize,
+    data: Vec<f32>,
+    device: Device,
+}
+
+impl Tensor {
+    pub(crate) fn new(rows: usize, cols: usize, data: Vec<f32>, device: Device) -> Self {
+        debug_assert_eq!(data.len(), rows * cols);
+        Self { rows, cols, data, device }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The device that holds the values.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The values, row by row, copied to the host.
+    pub fn to_host(&self) -> Vec<f32> {
+        self.data.clone()
+    }
+
+    /// Overwrites all values with those of the host.
+    ///
+    /// # Panics
+    /// If `values` has another length than the tensor.
+    pub fn copy_from_host(&mut self, values: &[f32]) {
+        self.data.copy_from_slice(values);
+    }
+
+    /// All columns, as a view.
+    pub fn view(&self) -> Columns<'_> {
+        self.columns(0..self.cols)
+    }
+
+    /// The columns `range` of every row, as a view.
+    pub fn columns(&self, range: Range<usize>) -> Columns<'_> {
+        assert!(range.end <= self.cols, "columns {range:?} of a tensor with {}", self.cols);
+        Columns { tensor: self, range }
+    }
+
+    /// The values where they are. CPU ops only.
+    pub(crate) fn host(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values where they are, to write. CPU ops only.
+    pub(crate) fn host_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.cols..(row + 1) * self.cols]
+    }
+
+    pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        &mut self.data[row * self.cols..(row + 1) * self.cols]
+    }
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Self {
+        self.device.from_host(self.rows, self.cols, &self.data)
+    }
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        self.device.give_back(std::mem::take(&mut self.data));
+    }
+}
+
+/// Some columns of every row of a tensor: queries, keys and values share one buffer this way.
+#[derive(Clone, Debug)]
+pub struct Columns<'a> {
+    tensor: &'a Tensor,
+    range: Range<usize>,
+}
+
+impl<'a> Columns<'a> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.tensor.rows
+    }
+
+    /// Number of columns in the view.
+    pub fn cols(&self) -> usize {
+        self.range.len()
+    }
+
+    pub(crate) fn device(&self) -> &'a Device {
+        self.tensor.device()
+    }
+
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        &self.tensor.row(row)[self.range.clone()]
+    }
+
+    /// The view as an operand of a matrix product.  `[rows, cols]`
+    pub(crate) fn mat(&self) -> Mat<'a> {
+        Mat::new(&self.tensor.data, self.tensor.rows, self.tensor.cols).columns(self.range.clone())
+    }
+
+    /// Rows `rows` and columns `cols` (within the view) as an operand of a matrix product.
+    pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Mat<'a> {
+        self.mat().rows_range(rows).columns(cols)
+    }
+}
+
+/// A weight matrix as `torch.nn.Linear` has it: `[out, in]`, applied as `y = x Wᵀ`.
+///
+/// The layout inside is the ops' own business: products may want it packed or in lower precision. Only
+/// [`Weight::to_host`] and [`Weight::new`] speak of rows.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    data: Tensor,
+}
+
+impl Weight {
+    /// Takes a weight from the host.  `[out, in]`
+    ///
+    /// # Panics
+    /// If `values` does not hold `out * input` numbers.
+    pub fn new(device: &Device, out: usize, input: usize, values: &[f32]) -> Self {
+        Self { data: device.from_host(out, input, values) }
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.data.rows()
+    }
+
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.data.cols()
+    }
+
+    /// The device that holds the weight.
+    pub fn device(&self) -> &Device {
+        self.data.device()
+    }
+
+    /// The values, copied to the host.  `[out, in]`
+    pub fn to_host(&self) -> Vec<f32> {
+        self.data.to_host()
+    }
+
+    /// The matrix as an operand.  `[out, in]`
+    pub(crate) fn mat(&self) -> Mat<'_> {
+        self.data.view().mat()
+    }
+
+    /// One row of the matrix, for gathers and for targets of the head.  `[in]`
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        self.data.row(row)
+    }
+}
