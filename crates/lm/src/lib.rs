@@ -1,1 +1,26 @@
-//! placeholder
+//! Hugging Face causal language models: loading, adapters, sampling and scoring.
+//!
+//! A [`Policy`] is a base [`Model`] with an optional [`Adapter`]. [`generate`] draws sequences from it within an
+//! [`actions::ActionSpace`]; [`Policy::score`] gives log-probabilities on a packed [`Forest`], and
+//! [`Policy::score_with_tape`] with [`Policy::backward`] their gradients. Nothing here knows about rewards.
+
+pub mod actions;
+pub mod adapter;
+pub mod config;
+pub mod decoder;
+pub mod error;
+mod forest;
+pub mod generate;
+mod model;
+pub mod parameters;
+mod policy;
+pub mod tokenizer;
+pub mod weights;
+
+pub use adapter::{Adapter, AdapterConfig, TargetModules};
+pub use amortize_engine::Device;
+pub use error::LmError;
+pub use forest::Forest;
+pub use generate::{Draw, Generated, generate};
+pub use model::Model;
+pub use policy::{Policy, Questions, ScoredWithTape};

@@ -60,6 +60,23 @@ pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &m
     });
 }
 
+/// Calls `f(row number, row, value)` for every row of a tensor and the value that belongs to it.
+pub(crate) fn for_each_with<T: Send>(
+    tensor: &mut Tensor,
+    values: &mut [T],
+    f: impl Fn(usize, &mut [f32], &mut T) + Sync + Send,
+) {
+    let cols = tensor.cols();
+    assert_eq!(tensor.rows(), values.len());
+    let rows = tensor.host_mut().par_chunks_mut(cols.max(1)).zip(values).enumerate();
+    rows.for_each(|(i, (row, value))| {
+        vectorised(
+            #[inline(always)]
+            || f(i, row, value),
+        );
+    });
+}
+
 /// Sums `f(row number, accumulator)` over rows: each fixed block of rows adds into an accumulator of its own, and
 /// blocks are added in order, so that the result does not depend on the number of threads.
 pub(crate) fn accumulate(into: &mut [f32], rows: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {

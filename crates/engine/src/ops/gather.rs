@@ -1,7 +1,7 @@
 //! Rows picked by number: embeddings of tokens and positions, and the hidden states that the head wants.
 
 use crate::cpu::rows;
-use crate::{Tensor, Weight};
+use crate::{Columns, Tensor, Weight};
 
 /// Row i of the result is row `ids[i]` of the table: `[n, d]`.
 pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
@@ -27,6 +27,14 @@ pub fn forward(x: &Tensor, ids: &[u32]) -> Tensor {
     out
 }
 
+/// Overwrites row `ids[i]` of `table` with row i of `x`: how keys and values enter a cache.
+pub fn store(table: &mut Tensor, ids: &[u32], x: Columns) {
+    assert_eq!((x.rows(), x.cols()), (ids.len(), table.cols()));
+    for (row, id) in ids.iter().enumerate() {
+        table.row_mut(*id as usize).copy_from_slice(x.row(row));
+    }
+}
+
 /// `dx[ids[i]] += dy[i]`; a row picked twice collects twice. Also the gradient of a table for [`embed`].
 pub fn backward(dy: &Tensor, ids: &[u32], dx: &mut Tensor) {
     assert_eq!((dy.rows(), dy.cols()), (ids.len(), dx.cols()));
@@ -41,6 +49,16 @@ pub fn backward(dy: &Tensor, ids: &[u32], dx: &mut Tensor) {
 mod tests {
     use super::*;
     use crate::check::{gradient, tensor, weighted_sum};
+
+    #[test]
+    fn stores_rows_where_they_belong() {
+        let (x, mut table) = (tensor(1, 2, 5), tensor(2, 4, 3));
+        let before = table.clone();
+        store(&mut table, &[3, 1], x.columns(1..4));
+        assert_eq!(table.row(3), &x.row(0)[1..4]);
+        assert_eq!(table.row(1), &x.row(1)[1..4]);
+        assert_eq!((table.row(0), table.row(2)), (before.row(0), before.row(2)));
+    }
 
     #[test]
     fn passes_finite_differences_with_repeated_rows() {

@@ -179,7 +179,8 @@ fn chunk_logits(hidden: &Tensor, weight: &Weight, wanted: &Wanted, chunk: Range<
 }
 
 /// Sets the logits of tokens that the mask leaves out to minus infinity. `first` is a multiple of 64.
-fn apply_mask(logits: &mut [f32], mask: MaskBits, first: usize) {
+#[inline(always)]
+pub(super) fn apply_mask(logits: &mut [f32], mask: MaskBits, first: usize) {
     for (word, logits) in mask[first / 64..].iter().zip(logits.chunks_mut(64)) {
         if *word == u64::MAX {
             continue;

@@ -14,3 +14,4 @@ pub mod linear;
 pub mod lora;
 pub mod rms_norm;
 pub mod rope;
+pub mod sample;

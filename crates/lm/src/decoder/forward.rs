@@ -1,0 +1,140 @@
+//! The forward pass over a packed batch, with or without a tape, with or without a cache.
+
+use amortize_engine::ops::head::{self, Keep, Scored, Wanted};
+use amortize_engine::ops::{dropout, gather};
+use amortize_engine::{AttentionPlan, Tensor};
+
+use super::Decoder;
+use super::block::BlockTape;
+use crate::adapter::Adapter;
+
+/// Packed tokens and who looks at whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// `[n]`
+    pub tokens: &'a [u32],
+    /// Position of every token in its sequence.  `[n]`
+    pub depths: &'a [u32],
+    /// What tells a token's path from others, for dropout.  `[n]`
+    pub path_keys: &'a [u64],
+    /// Which keys every token sees.
+    pub plan: &'a AttentionPlan,
+}
+
+/// The dropout of one training step: with the same seed, the same token path gets the same masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropout {
+    /// Seed of the step.
+    pub seed: u64,
+}
+
+/// What all parts of a pass read.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass<'a> {
+    /// The tokens.
+    pub batch: Batch<'a>,
+    /// The adapter, if any.
+    pub adapter: Option<&'a Adapter>,
+    /// Dropout on the adapter's inputs, if any.
+    pub dropout: Option<Dropout>,
+}
+
+impl<'a> Pass<'a> {
+    /// The mask on the input of an adapter's site, if there is one.
+    pub(super) fn dropout_at(&self, site: usize) -> Option<dropout::Dropout<'a>> {
+        let rate = self.adapter?.config().dropout;
+        let seed = dropout::mix(self.dropout?.seed ^ dropout::mix(site as u64));
+        (rate > 0.0).then_some(dropout::Dropout { rate, seed, row_keys: self.batch.path_keys })
+    }
+}
+
+/// Keys and values of tokens gone by, per block.
+#[derive(Debug)]
+pub struct KvCache {
+    keys: Vec<Tensor>,
+    values: Vec<Tensor>,
+}
+
+impl KvCache {
+    /// Room for `rows` tokens.
+    pub fn new(decoder: &Decoder, rows: usize) -> Self {
+        let room = |decoder: &Decoder| {
+            decoder.blocks.iter().map(|block| decoder.device.zeros(rows, block.heads.k_columns().len())).collect()
+        };
+        Self { keys: room(decoder), values: room(decoder) }
+    }
+}
+
+/// One block's part of a cache, and the rows that this pass fills.
+pub(super) struct CacheSlot<'a> {
+    pub keys: &'a mut Tensor,
+    pub values: &'a mut Tensor,
+    pub rows: &'a [u32],
+}
+
+/// What the backward pass needs of a forward pass.
+#[derive(Debug)]
+pub struct Tape {
+    pub(super) blocks: Vec<BlockTape>,
+    /// The residual stream after the last block, at the rows that the head was asked about.
+    pub(super) top: Tensor,
+    pub(super) rows: Vec<u32>,
+    pub(super) normed: Tensor,
+    /// The head's answers.
+    pub scored: Scored,
+}
+
+impl Decoder {
+    fn embed(&self, batch: &Batch) -> Tensor {
+        let mut x = gather::embed(&self.embedding.weight, batch.tokens);
+        if let Some(positions) = &self.positions {
+            gather::embed_add(&mut x, &positions.weight, batch.depths);
+        }
+        x
+    }
+
+    /// The residual stream after the last block.  `[n, d]`
+    fn residual(&self, pass: &Pass, mut cache: Option<(&mut KvCache, &[u32])>) -> Tensor {
+        let mut x = self.embed(&pass.batch);
+        for (i, block) in self.blocks.iter().enumerate() {
+            let slot = cache.as_mut().map(|(cache, rows)| CacheSlot {
+                keys: &mut cache.keys[i],
+                values: &mut cache.values[i],
+                rows,
+            });
+            x = block.forward(x, pass, self.rope.as_ref(), slot).0;
+        }
+        x
+    }
+
+    /// Log-probabilities of wanted targets at the packed rows `rows`, without gradient. `wanted` speaks of those
+    /// rows in their order.
+    pub fn score(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Scored {
+        let x = self.residual(pass, None);
+        let normed = self.final_norm.forward(&gather::forward(&x, rows));
+        head::forward(&normed, &self.head().weight, wanted, Keep::Scores)
+    }
+
+    /// The same with everything kept that [`Decoder::backward`] needs.
+    pub fn score_with_tape(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Tape {
+        let mut x = self.embed(&pass.batch);
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let (output, tape) = block.forward(x, pass, self.rope.as_ref(), None);
+            blocks.push(tape);
+            x = output;
+        }
+        let top = gather::forward(&x, rows);
+        let normed = self.final_norm.forward(&top);
+        let scored = head::forward(&normed, &self.head().weight, wanted, Keep::ForBackward);
+        Tape { blocks, top, rows: rows.to_vec(), normed, scored }
+    }
+
+    /// Logits after the tokens at packed rows `rows`; keys and values of all tokens go to the cache's rows
+    /// `cache_rows`, and the batch's plan speaks of cache rows.  `[rows, vocab]`
+    pub fn logits(&self, pass: &Pass, cache: &mut KvCache, cache_rows: &[u32], rows: &[u32]) -> Tensor {
+        let x = self.residual(pass, Some((cache, cache_rows)));
+        let normed = self.final_norm.forward(&gather::forward(&x, rows));
+        head::logits(&normed, &self.head().weight)
+    }
+}

@@ -1,0 +1,184 @@
+//! From a checkpoint's tensors to a decoder: the one place that knows the families' names.
+
+use std::path::Path;
+
+use amortize_engine::Device;
+use amortize_engine::ops::activation::Activation;
+use amortize_engine::ops::attention::Heads;
+use amortize_engine::ops::rope::RopeTable;
+
+use super::Decoder;
+use super::block::Block;
+use super::norm::Norm;
+use super::projection::{Part, Projection};
+use crate::config::{self, Family, ModelConfig, Positions};
+use crate::error::Result;
+use crate::parameters::{Loader, Matrix, Stored};
+use crate::weights::Weights;
+
+impl Decoder {
+    /// Reads the weights of a model directory.
+    ///
+    /// # Errors
+    /// If a file or tensor is missing, damaged, or of another shape than `config` implies.
+    pub fn load(dir: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
+        let mut weights = Weights::open(dir)?;
+        match config.family {
+            Family::Gpt2 => gpt2(&mut weights, config, device),
+            Family::Llama => llama(&mut weights, config, device),
+        }
+    }
+}
+
+/// Builds projections and numbers them.
+struct Builder<'a> {
+    loader: Loader<'a>,
+    /// What module paths start with in `transformers`, whatever the file's own prefix is.
+    module_prefix: &'static str,
+    stored: Stored,
+    projections: usize,
+}
+
+impl Builder<'_> {
+    /// A projection of modules `(name, outputs)` that read the same `input` values.
+    fn projection(&mut self, modules: &[(String, usize)], input: usize, bias: bool) -> Result<Projection> {
+        let named = |suffix: &str| -> Vec<(String, usize)> {
+            modules.iter().map(|(name, out)| (format!("{name}.{suffix}"), *out)).collect()
+        };
+        let weight = self.loader.matrix(&named("weight"), input, self.stored)?;
+        let bias = bias.then(|| self.loader.vector(&named("bias"))).transpose()?;
+        let mut first = 0;
+        let mut parts = Vec::new();
+        for (name, out) in modules {
+            parts.push(Part { module: format!("{}{name}", self.module_prefix), columns: first..first + out });
+            first += out;
+        }
+        self.projections += 1;
+        Ok(Projection { index: self.projections - 1, parts, weight, bias })
+    }
+
+    fn layer_norm(&mut self, name: &str, config: &ModelConfig) -> Result<Norm> {
+        let weight = self.loader.vector(&[(format!("{name}.weight"), config.hidden_size)])?;
+        let bias = self.loader.vector(&[(format!("{name}.bias"), config.hidden_size)])?;
+        Ok(Norm::Layer { weight, bias, eps: config.norm_eps })
+    }
+
+    fn rms_norm(&mut self, name: &str, config: &ModelConfig) -> Result<Norm> {
+        let weight = self.loader.vector(&[(format!("{name}.weight"), config.hidden_size)])?;
+        Ok(Norm::Rms { weight, eps: config.norm_eps })
+    }
+
+    fn table(&mut self, name: &str, rows: usize, config: &ModelConfig) -> Result<Matrix> {
+        self.loader.matrix(&[(name.into(), rows)], config.hidden_size, Stored::OutIn)
+    }
+
+    /// The separate output matrix of a model whose head is not tied. It has no prefix in either family.
+    fn head(&mut self, config: &ModelConfig) -> Result<Option<Matrix>> {
+        if config.tied_head {
+            return Ok(None);
+        }
+        let prefix = std::mem::take(&mut self.loader.prefix);
+        let head = self.table("lm_head.weight", config.vocab_size, config)?;
+        self.loader.prefix = prefix;
+        Ok(Some(head))
+    }
+}
+
+fn builder<'a>(
+    weights: &'a mut Weights,
+    device: &'a Device,
+    module_prefix: &'static str,
+    stored: Stored,
+    probe: &str,
+) -> Result<Builder<'a>> {
+    let prefix = weights.prefix(&[module_prefix, ""], probe)?.to_string();
+    let loader = Loader { weights, prefix, device, infos: Vec::new() };
+    Ok(Builder { loader, module_prefix, stored, projections: 0 })
+}
+
+fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+    let mut build = builder(weights, device, "transformer.", Stored::InOut, "wte.weight")?;
+    let d = config.hidden_size;
+    let embedding = build.table("wte.weight", config.vocab_size, config)?;
+    let positions = build.table("wpe.weight", config.max_positions, config)?;
+    let mut blocks = Vec::new();
+    for layer in 0..config.layers {
+        let at = |name: &str| format!("h.{layer}.{name}");
+        blocks.push(Block {
+            attention_norm: build.layer_norm(&at("ln_1"), config)?,
+            qkv: build.projection(&[(at("attn.c_attn"), 3 * d)], d, true)?,
+            heads: heads(config, layer),
+            attention_out: build.projection(&[(at("attn.c_proj"), d)], d, true)?,
+            mlp_norm: build.layer_norm(&at("ln_2"), config)?,
+            up: build.projection(&[(at("mlp.c_fc"), config.mlp_size)], d, true)?,
+            activation: activation(config),
+            gated: false,
+            down: build.projection(&[(at("mlp.c_proj"), d)], config.mlp_size, true)?,
+        });
+    }
+    let final_norm = build.layer_norm("ln_f", config)?;
+    finish(build, config, device, embedding, Some(positions), blocks, final_norm)
+}
+
+fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+    let mut build = builder(weights, device, "model.", Stored::OutIn, "embed_tokens.weight")?;
+    let d = config.hidden_size;
+    let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+    let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;
+    let mut blocks = Vec::new();
+    for layer in 0..config.layers {
+        let at = |name: &str| format!("layers.{layer}.{name}");
+        let qkv = [(at("self_attn.q_proj"), q), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
+        let up = [(at("mlp.gate_proj"), config.mlp_size), (at("mlp.up_proj"), config.mlp_size)];
+        blocks.push(Block {
+            attention_norm: build.rms_norm(&at("input_layernorm"), config)?,
+            qkv: build.projection(&qkv, d, config.attention_bias)?,
+            heads: heads(config, layer),
+            attention_out: build.projection(&[(at("self_attn.o_proj"), d)], q, config.attention_bias)?,
+            mlp_norm: build.rms_norm(&at("post_attention_layernorm"), config)?,
+            up: build.projection(&up, d, config.mlp_bias)?,
+            activation: activation(config),
+            gated: true,
+            down: build.projection(&[(at("mlp.down_proj"), d)], config.mlp_size, config.mlp_bias)?,
+        });
+    }
+    let final_norm = build.rms_norm("norm", config)?;
+    finish(build, config, device, embedding, None, blocks, final_norm)
+}
+
+fn finish(
+    mut build: Builder,
+    config: &ModelConfig,
+    device: &Device,
+    embedding: Matrix,
+    positions: Option<Matrix>,
+    blocks: Vec<Block>,
+    final_norm: Norm,
+) -> Result<Decoder> {
+    let head = build.head(config)?;
+    let rope = match &config.positions {
+        Positions::Learned => None,
+        Positions::Rope(rope) => Some(RopeTable::new(device, config.max_positions, &rope.inverse_frequencies())),
+    };
+    let transposed = build.stored == Stored::InOut;
+    let infos = build.loader.infos;
+    Ok(Decoder { embedding, positions, rope, blocks, final_norm, head, infos, device: device.clone(), transposed })
+}
+
+fn heads(config: &ModelConfig, layer: usize) -> Heads {
+    Heads {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        scale: config.attention_scale(layer),
+    }
+}
+
+fn activation(config: &ModelConfig) -> Activation {
+    match config.activation {
+        config::Activation::GeluTanh => Activation::GeluTanh,
+        config::Activation::GeluExact => Activation::GeluExact,
+        config::Activation::Relu => Activation::Relu,
+        config::Activation::Silu => Activation::Silu,
+    }
+}

@@ -1,0 +1,95 @@
+//! A linear map of the model together with the adapters that sit on it.
+
+use std::ops::Range;
+
+use amortize_engine::ops::{dropout, elementwise, linear, lora};
+use amortize_engine::Tensor;
+
+use super::backward::Backward;
+use super::forward::Pass;
+use crate::parameters::{Matrix, Vector};
+
+/// One named module within a projection.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its path in the model, as PEFT and `transformers` name it.
+    pub module: String,
+    /// Its columns of the projection's output.
+    pub columns: Range<usize>,
+}
+
+/// A linear map `y = x Wᵀ + b`. Modules that read the same input (queries, keys and values; gate and up) are
+/// stacked into one.
+#[derive(Debug)]
+pub struct Projection {
+    /// Its number among all projections, lowest block first.
+    pub index: usize,
+    /// The stacked modules.
+    pub parts: Vec<Part>,
+    pub(super) weight: Matrix,
+    pub(super) bias: Option<Vector>,
+}
+
+/// What the backward pass needs: `x Aᵀ` of every adapter on the projection, in their order.
+#[derive(Debug)]
+pub(super) struct ProjectionTape(Vec<Tensor>);
+
+impl Projection {
+    /// Number of inputs.
+    pub fn inputs(&self) -> usize {
+        self.weight.weight.inputs()
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> (Tensor, ProjectionTape) {
+        let mut y = linear::forward(x, &self.weight.weight, self.bias.as_ref().map(|bias| &bias.value));
+        let mut tape = Vec::new();
+        if let Some(adapter) = pass.adapter {
+            for number in adapter.sites_of(self.index) {
+                let site = &adapter.sites()[*number];
+                let dropped = pass.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
+                let input = dropped.as_ref().unwrap_or(x);
+                let scale = adapter.config().scale();
+                tape.push(lora::forward(input, &site.a, &site.b, scale, &mut y, site.columns.clone()));
+            }
+        }
+        (y, ProjectionTape(tape))
+    }
+
+    /// Adds to the gradients of weights, adapters and, where there is one, the input.
+    pub(super) fn backward(
+        &self,
+        dy: &Tensor,
+        x: &Tensor,
+        tape: &ProjectionTape,
+        pass: &mut Backward,
+        mut dx: Option<&mut Tensor>,
+    ) {
+        if let Some(dx) = dx.as_deref_mut() {
+            linear::backward_input(dy, &self.weight.weight, dx);
+        }
+        if let Some(base) = pass.gradients.base.as_mut() {
+            linear::backward_weight(dy, x, base.get_mut(self.weight.id));
+            if let Some(bias) = &self.bias {
+                linear::backward_bias(dy, base.get_mut(bias.id));
+            }
+        }
+        let Some(adapter) = pass.forward.adapter else { return };
+        let gradients = pass.gradients.adapter.as_mut().expect("an adapted pass has room for the adapter's gradients");
+        for (number, u) in adapter.sites_of(self.index).iter().zip(&tape.0) {
+            let site = &adapter.sites()[*number];
+            let mask = pass.forward.dropout_at(*number);
+            let dropped = mask.as_ref().map(|mask| dropout::forward(x, mask));
+            let input = dropped.as_ref().unwrap_or(x);
+            let (a, b) = gradients.site(*number);
+            let into = lora::Gradients { a, b };
+            let scale = adapter.config().scale();
+            let d_input = lora::backward(dy, site.columns.clone(), input, u, &site.a, &site.b, scale, into, dx.is_some());
+            if let (Some(dx), Some(mut d_input)) = (dx.as_deref_mut(), d_input) {
+                if let Some(mask) = &mask {
+                    dropout::in_place(&mut d_input, mask);
+                }
+                elementwise::add(dx, &d_input);
+            }
+        }
+    }
+}

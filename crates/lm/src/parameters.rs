@@ -1,0 +1,142 @@
+//! Base-model parameters: where each tensor of a checkpoint went, so that gradients can be told by its name.
+
+use std::ops::Range;
+
+use amortize_engine::{Device, Tensor, Weight};
+
+use crate::error::Result;
+use crate::weights::Weights;
+
+/// A parameter's number in the order of loading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterId(usize);
+
+impl ParameterId {
+    /// The number.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// One base-model parameter as the decoder holds it: several tensors of the checkpoint that are applied to one
+/// input may be stacked.
+#[derive(Clone, Debug)]
+pub struct ParameterInfo {
+    /// The checkpoint's names, each with its rows (or entries of a vector) in the stack.
+    pub parts: Vec<(String, Range<usize>)>,
+    /// Rows and columns; a vector is one row.
+    pub shape: (usize, usize),
+    /// Whether the checkpoint holds the transpose, as GPT-2's `Conv1D` does.
+    pub transposed: bool,
+}
+
+/// A weight matrix with its number.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// Its number.
+    pub id: ParameterId,
+    /// Its values.  `[out, in]`
+    pub weight: Weight,
+}
+
+/// A vector with its number.
+#[derive(Clone, Debug)]
+pub struct Vector {
+    /// Its number.
+    pub id: ParameterId,
+    /// Its values.  `[1, n]`
+    pub value: Tensor,
+}
+
+/// How a checkpoint stores a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// `[out, in]`, as `torch.nn.Linear`.
+    OutIn,
+    /// `[in, out]`, as GPT-2's `Conv1D`.
+    InOut,
+}
+
+/// Takes tensors out of a checkpoint one by one and numbers them.
+pub(crate) struct Loader<'a> {
+    pub weights: &'a mut Weights,
+    pub prefix: String,
+    pub device: &'a Device,
+    pub infos: Vec<ParameterInfo>,
+}
+
+impl Loader<'_> {
+    /// A matrix of parts with a common input, stacked by rows: `(name, outputs)` each.
+    pub fn matrix(&mut self, parts: &[(String, usize)], input: usize, stored: Stored) -> Result<Matrix> {
+        let mut values = Vec::with_capacity(parts.iter().map(|(_, out)| out * input).sum());
+        let mut ranges = Vec::new();
+        let mut first = 0;
+        for (name, out) in parts {
+            let name = format!("{}{name}", self.prefix);
+            match stored {
+                Stored::OutIn => values.extend(self.weights.take(&name, &[*out, input])?),
+                Stored::InOut => values.extend(transpose(&self.weights.take(&name, &[input, *out])?, input, *out)),
+            }
+            ranges.push((name, first..first + out));
+            first += out;
+        }
+        let id = self.number(ranges, (first, input), stored == Stored::InOut);
+        Ok(Matrix { id, weight: Weight::new(self.device, first, input, &values) })
+    }
+
+    /// A vector of parts, one after the other: `(name, length)` each.
+    pub fn vector(&mut self, parts: &[(String, usize)]) -> Result<Vector> {
+        let mut values = Vec::new();
+        let mut ranges = Vec::new();
+        for (name, len) in parts {
+            let name = format!("{}{name}", self.prefix);
+            let first = values.len();
+            values.extend(self.weights.take(&name, &[*len])?);
+            ranges.push((name, first..values.len()));
+        }
+        let id = self.number(ranges, (1, values.len()), false);
+        Ok(Vector { id, value: self.device.from_host(1, values.len(), &values) })
+    }
+
+    fn number(&mut self, parts: Vec<(String, Range<usize>)>, shape: (usize, usize), transposed: bool) -> ParameterId {
+        self.infos.push(ParameterInfo { parts, shape, transposed });
+        ParameterId(self.infos.len() - 1)
+    }
+}
+
+/// The transpose of a row-major matrix.
+pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    (0..cols).flat_map(|col| (0..rows).map(move |row| values[row * cols + col])).collect()
+}
+
+/// Gradients of every base parameter, in the order of their numbers.
+#[derive(Debug)]
+pub struct BaseGradients(Vec<Tensor>);
+
+impl BaseGradients {
+    /// Zeros for every parameter.
+    pub fn zeros(device: &Device, infos: &[ParameterInfo]) -> Self {
+        Self(infos.iter().map(|info| device.zeros(info.shape.0, info.shape.1)).collect())
+    }
+
+    /// The gradient of one parameter, to add to.
+    pub fn get_mut(&mut self, id: ParameterId) -> &mut Tensor {
+        &mut self.0[id.0]
+    }
+
+    /// Gradients by the checkpoint's names and in the checkpoint's own layout.
+    pub fn by_name(&self, infos: &[ParameterInfo]) -> Vec<(String, Vec<f32>)> {
+        let mut named = Vec::new();
+        for (info, gradient) in infos.iter().zip(&self.0) {
+            let values = gradient.to_host();
+            let is_vector = info.shape.0 == 1 && !info.transposed;
+            let width = if is_vector { 1 } else { info.shape.1 };
+            for (name, range) in &info.parts {
+                let part = &values[range.start * width..range.end * width];
+                let part = if info.transposed { transpose(part, range.len(), width) } else { part.to_vec() };
+                named.push((name.clone(), part));
+            }
+        }
+        named
+    }
+}
