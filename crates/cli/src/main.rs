@@ -1,1 +1,44 @@
-fn main() {}
+//! `amortize`: fine-tune language models into samplers of intractable posteriors.
+
+mod args;
+mod commands;
+mod progress;
+mod source;
+mod table;
+
+use std::process::ExitCode;
+
+use amortize_train::TrainError;
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let outcome = match cli.command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Sample(args) => commands::sample::run(&args),
+        Command::Score(args) => commands::score::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let interrupted = matches!(error.downcast_ref(), Some(TrainError::Interrupted { .. }));
+            ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
+        }
+    }
+}
+
+/// Whoever read our output has seen enough, as `head` does.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(|io| io.kind());
+    error.chain().any(|cause| io(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}

@@ -1,1 +1,24 @@
-//! placeholder
+//! Configs, tasks, rewards, the training loop and its runs.
+//!
+//! [`trainer::Trainer::step`] is the method; [`session::Session`] keeps a run directory around it. Nothing here knows a
+//! terminal.
+
+pub mod card;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+mod error;
+pub mod evaluate;
+pub mod explore;
+pub mod metrics;
+pub mod optimizer;
+pub mod order;
+pub mod reward;
+pub mod sampling;
+pub mod session;
+pub mod settings;
+pub mod tables;
+pub mod task;
+pub mod trainer;
+
+pub use error::{Result, TrainError};

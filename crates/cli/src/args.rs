@@ -1,0 +1,176 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Fine-tune language models into samplers of intractable posteriors.
+///
+/// Given a causal language model and an unnormalised density R(Z) over text, amortize trains a LoRA adapter with a
+/// GFlowNet objective so that one left-to-right pass samples Z in proportion to R(Z).
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a sampler
+    Train(TrainArgs),
+    /// Draw samples with their log-probabilities, rewards and importance weights
+    Sample(SampleArgs),
+    /// Log-probabilities of a completion, token by token
+    Score(ScoreArgs),
+    /// How well a policy samples its target: variance of log w, log Z, ESS, ELBO, diversity
+    Evaluate(EvaluateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize train configs/continuation-small.toml --set model.path=stories260K --set data.path=prompts.txt --out run
+  amortize train --resume run
+  amortize train --resume run --set train.steps=2000")]
+pub struct TrainArgs {
+    /// The config; with --resume the run's own is the default
+    #[arg(value_name = "CONFIG.toml", required_unless_present = "resume")]
+    pub config: Option<PathBuf>,
+    /// Override a key of the config, such as train.steps=500
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Directory of the new run
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Continue an interrupted run from its checkpoint
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+}
+
+/// Which policy: that of a run, or a model with an optional adapter.
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    /// A run: its model, adapter, action space and target
+    #[arg(long, value_name = "RUN", required_unless_present = "model")]
+    pub run: Option<PathBuf>,
+    /// Use the run's best adapter on validation rather than its last
+    #[arg(long, requires = "run")]
+    pub best: bool,
+    /// A model directory in Hugging Face format; with --run, where the run's model is now
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// An adapter directory in PEFT format
+    #[arg(long, value_name = "DIR", conflicts_with = "run")]
+    pub adapter: Option<PathBuf>,
+    /// Threads, 0 for one per core
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// What may be drawn and what it is worth, where no run says so.
+#[derive(Debug, Args)]
+pub struct SpaceArgs {
+    /// Text that ends a sequence, for a bare model [default: "."]
+    #[arg(long, value_name = "TEXT", conflicts_with = "run")]
+    pub stop: Vec<String>,
+    /// Fewest tokens before the stop, for a bare model [default: 1]
+    #[arg(long, value_name = "N", conflicts_with = "run")]
+    pub min_length: Option<usize>,
+    /// Most tokens before the stop, which is then forced, for a bare model [default: 20]
+    #[arg(long, value_name = "N", conflicts_with = "run")]
+    pub max_length: Option<usize>,
+    /// Temperature T of the target p(Z|X)^(1/T) [default: the run's; 1 for a bare model]
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub reward_temperature: Option<f64>,
+    /// Divides the policy's logits; log_q is of the distribution really sampled
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = positive)]
+    pub policy_temperature: f64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize sample --run run --prompt \"Lily went to the park.\" -n 5
+  amortize sample --run run --data prompts.txt -n 10 --json > samples.jsonl
+  amortize sample --model stories260K --prompt \"Once upon a time\" --policy-temperature 0.8")]
+pub struct SampleArgs {
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub space: SpaceArgs,
+    /// The prompt X
+    #[arg(long, value_name = "TEXT", conflicts_with = "data")]
+    pub prompt: Option<String>,
+    /// The text Y that is to follow, for runs whose task has one
+    #[arg(long, value_name = "TEXT")]
+    pub suffix: Option<String>,
+    /// A UTF-8 file with one prompt a line
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Samples per prompt
+    #[arg(short, value_name = "N", default_value_t = 1)]
+    pub n: usize,
+    /// Decides the draws
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Print JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize score --model stories260K --prompt \"Once upon\" --completion \" a time\"
+  amortize score --model gpt2 --adapter run/adapter --prompt-ids 1,5,6 --completion-ids 7,8 --json")]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// The prompt; encoded as the tokenizer begins a text
+    #[arg(long, value_name = "TEXT", required_unless_present = "prompt_ids", conflicts_with = "prompt_ids")]
+    pub prompt: Option<String>,
+    /// The completion; nothing is added before it
+    #[arg(long, value_name = "TEXT", required_unless_present = "completion_ids", conflicts_with = "completion_ids")]
+    pub completion: Option<String>,
+    /// The prompt as exact token ids
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub prompt_ids: Option<Vec<u32>>,
+    /// The completion as exact token ids
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub completion_ids: Option<Vec<u32>>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize evaluate --run run
+  amortize evaluate --run run --data unseen.txt -n 64 --proposals --json
+  amortize evaluate --model stories260K --data unseen.txt --reward-temperature 0.8 --policy-temperature 0.9")]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub space: SpaceArgs,
+    /// A UTF-8 file with one prompt a line [default: the run's validation prompts]
+    #[arg(long, value_name = "FILE", required_unless_present = "run")]
+    pub data: Option<PathBuf>,
+    /// Draws per prompt
+    #[arg(short, value_name = "N", default_value_t = 32)]
+    pub n: usize,
+    /// Decides the draws
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Also estimate log Z from draws of the base model and of an even mixture of both
+    #[arg(long)]
+    pub proposals: bool,
+    /// Print one JSON object with every query
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a number above 0 is needed".into()),
+    }
+}

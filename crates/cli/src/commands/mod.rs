@@ -1,0 +1,6 @@
+//! The commands.
+
+pub mod evaluate;
+pub mod sample;
+pub mod score;
+pub mod train;

@@ -1,0 +1,121 @@
+//! `amortize train`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use amortize_lm::{Device, Model};
+use amortize_runlog::RunDir;
+use amortize_train::config::Config;
+use amortize_train::session::Session;
+use amortize_train::task::Task;
+use anyhow::{Context, Result, bail};
+
+use crate::args::TrainArgs;
+use crate::progress::Progress;
+use crate::source::use_threads;
+
+pub fn run(args: &TrainArgs) -> Result<()> {
+    match &args.resume {
+        Some(run) => resume(args, run),
+        None => start(args),
+    }
+}
+
+fn start(args: &TrainArgs) -> Result<()> {
+    let path = args.config.as_ref().context("a config is needed")?;
+    let mut config = Config::load(path, &args.sets)?;
+    make_absolute(&mut config)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(path));
+    let (model, task) = prepare(&config)?;
+    let session = Session::start(&config, &model, &task, &out)?;
+    train(session, &config, &task)
+}
+
+fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
+    let run = RunDir::resume(path)?;
+    let saved = Config::load(&run.config_path(), &[])?;
+    let config = match &args.config {
+        Some(given) => {
+            let mut config = Config::load(given, &args.sets)?;
+            make_absolute(&mut config)?;
+            config
+        }
+        None => Config::load(&run.config_path(), &args.sets)?,
+    };
+    check_same(&saved, &config)?;
+    let (model, task) = prepare(&config)?;
+    let session = Session::resume(&config, run, &model, &task)?;
+    train(session, &config, &task)
+}
+
+/// A resumed run may go on for longer and report more often; anything else would make it another run.
+fn check_same(saved: &Config, given: &Config) -> Result<()> {
+    let mut given = given.clone();
+    given.train.steps = saved.train.steps;
+    given.train.checkpoint_every = saved.train.checkpoint_every;
+    given.train.threads = saved.train.threads;
+    given.model.path = saved.model.path.clone();
+    if &given != saved {
+        bail!(
+            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads and \
+             model.path; a changed run needs a directory of its own (--out)"
+        );
+    }
+    Ok(())
+}
+
+fn prepare(config: &Config) -> Result<(Model, Task)> {
+    use_threads(config.train.threads)?;
+    let model = Model::load(&config.model.path, &Device::cpu())?;
+    let task = Task::continuation(config, &model)?;
+    Ok((model, task))
+}
+
+fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
+    let (step, total) = (session.state().step, config.train.steps as u64);
+    eprintln!(
+        "{}: {} training prompts, {} for validation, {} trained values, step {step} of {total}",
+        session.run_dir().path().display(),
+        task.train.len(),
+        task.validation.len(),
+        session.state().adapter.parameter_count(),
+    );
+    let mut progress = Progress::new(step, total);
+    let stop = stop_on_interrupt()?;
+    session.train(&mut progress, &stop)?;
+    drop(progress);
+    let run = session.run_dir();
+    eprintln!("done: the adapter is {}", run.adapter_dir().display());
+    eprintln!("try: amortize sample --run {} --prompt TEXT -n 5", run.path().display());
+    Ok(())
+}
+
+/// Becomes true on Ctrl-C; a second Ctrl-C ends the program at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("finishing the step; interrupt again to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Paths in a run's config hold wherever it is read from.
+fn make_absolute(config: &mut Config) -> Result<()> {
+    let paths = [Some(&mut config.model.path), Some(&mut config.data.path)];
+    let optional = [config.model.adapter.as_mut(), config.data.validation_path.as_mut()];
+    for path in paths.into_iter().chain(optional).flatten() {
+        *path = std::path::absolute(&*path).with_context(|| format!("no absolute path for {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// `runs/NAME` after the config's file.
+fn default_out(config: &Path) -> PathBuf {
+    Path::new("runs").join(config.file_stem().unwrap_or("run".as_ref()))
+}

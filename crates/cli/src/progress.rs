@@ -1,0 +1,88 @@
+//! What a run shows while it goes: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use amortize_gfn::Source;
+use amortize_train::metrics::{EvaluateRecord, StepRecord, TimingRecord};
+use amortize_train::session::Observer;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::table::number;
+
+/// Least time between plain lines.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows progress on standard error.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    started: Instant,
+    first_step: u64,
+}
+
+impl Progress {
+    /// For a run that has finished `step` of `total` steps.
+    pub fn new(step: u64, total: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| bar(step, total));
+        Self { bar, last_line: None, started: Instant::now(), first_step: step }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn seconds_left(&self, step: u64, total: u64) -> f64 {
+        let done = (step - self.first_step) as f64;
+        self.started.elapsed().as_secs_f64() / done * (total - step) as f64
+    }
+}
+
+fn bar(step: u64, total: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {eta} left")
+        .expect("the template is constant and valid");
+    let bar = ProgressBar::new(total).with_style(style).with_position(step);
+    bar.reset_eta();
+    bar
+}
+
+impl Observer for Progress {
+    fn step(&mut self, record: &StepRecord, timing: &TimingRecord, total: u64) {
+        let on_policy = record.sources.get(&Source::OnPolicy).and_then(|source| source.mean_log_reward);
+        let figures = format!(
+            "loss {:.4}  log R {}  {:.0} tokens/s",
+            record.loss,
+            number(on_policy),
+            timing.tokens_per_second
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_position(record.step);
+            bar.set_message(figures);
+            return;
+        }
+        let due = self.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
+        if due || record.step == total {
+            self.last_line = Some(Instant::now());
+            let left = self.seconds_left(record.step, total);
+            eprintln!("step {}/{total}  {figures}  {left:.0} s left", record.step);
+        }
+    }
+
+    fn evaluated(&mut self, record: &EvaluateRecord) {
+        let summary = &record.summary;
+        self.say(&format!(
+            "validation after step {}: var log w {}  ESS {}  log Z {}  ELBO {}  log p {}  length {}{}",
+            record.step,
+            number(summary.log_w_variance),
+            number(summary.ess),
+            number(summary.log_z_is),
+            number(summary.elbo),
+            number(summary.mean_log_p),
+            number(summary.mean_length),
+            if record.best { "  (best)" } else { "" },
+        ));
+    }
+}

@@ -1,0 +1,48 @@
+//! What is asked: a prompt X and a target Y.
+
+use crate::hash::stable_hash;
+
+/// A prompt X and a target Y, as token ids; the latent Z between them is what the policy samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// A stable hash of the tokens: the key of replay buffers and logs, equal between runs.
+    pub id: u64,
+    /// The prompt's tokens.
+    pub x: Vec<u32>,
+    /// The target's tokens; empty where the task has no Y.
+    pub y: Vec<u32>,
+}
+
+impl Query {
+    /// A query with its id computed from its tokens. The length of `x` is hashed too, so moving a
+    /// token from X to Y makes another query.
+    pub fn new(x: Vec<u32>, y: Vec<u32>) -> Self {
+        let length = (x.len() as u64).to_le_bytes();
+        let tokens = x.iter().chain(&y).flat_map(|token| token.to_le_bytes());
+        let id = stable_hash(length.into_iter().chain(tokens));
+        Self { id, x, y }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_depend_on_the_tokens_and_on_the_split_only() {
+        let query = Query::new(vec![1, 2], vec![3]);
+        assert_eq!(query.id, Query::new(vec![1, 2], vec![3]).id);
+        assert_ne!(query.id, Query::new(vec![1], vec![2, 3]).id);
+        assert_ne!(query.id, Query::new(vec![2, 1], vec![3]).id);
+    }
+
+    /// Buffers on disk are keyed by this number: it must never change.
+    #[test]
+    fn ids_never_change() {
+        assert_eq!(Query::new(vec![], vec![]).id, QUERY_EMPTY);
+        assert_eq!(Query::new(vec![1, 2], vec![3]).id, QUERY_123);
+    }
+
+    const QUERY_EMPTY: u64 = 9_313_164_154_874_788_883;
+    const QUERY_123: u64 = 16_812_120_002_584_778_702;
+}

@@ -1,0 +1,51 @@
+//! The model card that goes with an adapter.
+
+use amortize_lm::Model;
+
+use crate::checkpoint::base_name;
+use crate::config::Config;
+use crate::trainer::State;
+
+/// A README for the adapter, with the metadata that model hubs read.
+pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
+    let base = base_name(model);
+    let adapter = state.adapter.config();
+    let best = state.best.map_or("not evaluated".into(), |best| format!("{best:.4} nats²"));
+    format!(
+        "---\nbase_model: {base}\nlibrary_name: peft\ntags:\n- lora\n- gflownet\n- amortize\n---\n\n\
+         # A sampler of tempered continuations\n\n\
+         This LoRA adapter makes the base model sample a sentence Z after a prompt X with probability proportional to \
+         p(Z|X)^(1/T), T = {temperature}, where p is the base model itself. It was trained with {objective:?} by \
+         amortize {version}.\n\n\
+         | | |\n|---|---|\n\
+         | base model | `{base}` |\n\
+         | prompts | `{data}` |\n\
+         | optimizer steps | {step} of {steps} |\n\
+         | seed | {seed} |\n\
+         | LoRA rank, alpha | {rank}, {alpha} |\n\
+         | trained values | {count} |\n\
+         | lowest validation variance of log w within a prompt | {best} |\n\n\
+         ```python\nfrom peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n\
+         base = AutoModelForCausalLM.from_pretrained({base:?})\n\
+         model = PeftModel.from_pretrained(base, \"path/to/this/directory\")\n```\n\n\
+         Sample at temperature 1, without top-k or top-p, until a stop token{minimum}: the adapter was trained for that \
+         distribution.\n\n\
+         ## Citation\n\n\
+         Edward J. Hu, Moksh Jain, Eric Elmoznino, Younesse Kaddar, Guillaume Lajoie, Yoshua Bengio, Nikolay Malkin. \
+         *Amortizing intractable inference in large language models.* ICLR 2024.\n",
+        temperature = config.reward.temperature_end,
+        objective = config.objective.name,
+        version = env!("CARGO_PKG_VERSION"),
+        data = config.data.path.display(),
+        step = state.step,
+        steps = config.train.steps,
+        seed = config.train.seed,
+        rank = adapter.rank,
+        alpha = adapter.alpha,
+        count = state.adapter.parameter_count(),
+        minimum = match config.policy.min_length {
+            0 => String::new(),
+            n => format!(" (not before {n} tokens, and no later than {})", config.policy.max_length),
+        },
+    )
+}

@@ -1,0 +1,132 @@
+//! Everything that changes while training, on disk: a resumed run goes on bit for bit.
+
+use std::path::Path;
+
+use amortize_engine::Tensor;
+use amortize_gfn::{Generator, ReplayBuffer, StopReason};
+use amortize_lm::weights::{Weights, write_safetensors};
+use amortize_lm::{Adapter, LmError, Model};
+use amortize_runlog::{RunDir, replace_dir_atomic};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, TrainError};
+use crate::optimizer::{LogZ, Optimizer};
+use crate::order::QueryOrder;
+use crate::task::Task;
+use crate::trainer::State;
+
+const STATE: &str = "state.json";
+const ADAPTER: &str = "adapter";
+const MOMENTS: &str = "optimizer.safetensors";
+/// Raised when a reader of this version could not read what was written.
+const VERSION: u32 = 1;
+
+/// What is not a tensor.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    step: u64,
+    updates: u64,
+    log_z: LogZ,
+    buffer: ReplayBuffer,
+    order: QueryOrder,
+    explore_rng: Generator,
+    best: Option<f64>,
+}
+
+/// Replaces the run's checkpoint by `state`, whole or not at all.
+///
+/// # Errors
+/// If a file cannot be written; the old checkpoint then stands.
+pub fn save(run: &RunDir, state: &State, model: &Model) -> Result<()> {
+    replace_dir_atomic(&run.checkpoint_dir(), |dir| {
+        state.adapter.save(&dir.join(ADAPTER), &base_name(model), &model.decoder)?;
+        save_moments(&dir.join(MOMENTS), state)?;
+        let saved = Saved {
+            version: VERSION,
+            step: state.step,
+            updates: state.optimizer.updates,
+            log_z: state.log_z.clone(),
+            buffer: state.buffer.clone(),
+            order: state.order.clone(),
+            explore_rng: state.explore_rng.clone(),
+            best: state.best,
+        };
+        let path = dir.join(STATE);
+        let problem = |error: &dyn std::fmt::Display| TrainError::Checkpoint {
+            path: path.clone(),
+            problem: format!("cannot be written: {error}"),
+        };
+        let text = serde_json::to_vec(&saved).map_err(|error| problem(&error))?;
+        std::fs::write(&path, text).map_err(|error| problem(&error))
+    })
+}
+
+/// What adapters name as their base model: the model's directory.
+pub fn base_name(model: &Model) -> String {
+    std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()).display().to_string()
+}
+
+fn named_moments(state: &State) -> impl Iterator<Item = (String, &Tensor)> {
+    state.adapter.named().zip(&state.optimizer.moments).flat_map(|((name, _), moments)| {
+        [(format!("{name}.first"), &moments.first), (format!("{name}.second"), &moments.second)]
+    })
+}
+
+fn save_moments(path: &Path, state: &State) -> std::result::Result<(), LmError> {
+    let host: Vec<(String, Vec<usize>, Vec<f32>)> = named_moments(state)
+        .map(|(name, tensor)| (name, vec![tensor.rows(), tensor.cols()], tensor.to_host()))
+        .collect();
+    let tensors: Vec<(String, Vec<usize>, &[f32])> =
+        host.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice())).collect();
+    write_safetensors(path, &tensors, None)
+}
+
+/// Puts a run's checkpoint in place of `state`, which must be of the same config.
+///
+/// # Errors
+/// If there is no checkpoint, it is damaged or of another version, or a trajectory in its buffer is impossible under
+/// the config's action space.
+pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Result<()> {
+    let dir = run.checkpoint_dir();
+    let path = dir.join(STATE);
+    let bad = |problem: String| TrainError::Checkpoint { path: path.clone(), problem };
+    let text = std::fs::read(&path)
+        .map_err(|error| bad(format!("cannot be read ({error}); without a checkpoint there is nothing to resume")))?;
+    let saved: Saved = serde_json::from_slice(&text).map_err(|error| bad(format!("is damaged: {error}")))?;
+    if saved.version != VERSION {
+        return Err(bad(format!("has format version {}; this program reads {VERSION}", saved.version)));
+    }
+    if saved.order.len() != task.train.len() {
+        return Err(bad(format!(
+            "was made with {} training prompts, but there are {} now; the data has changed",
+            saved.order.len(),
+            task.train.len()
+        )));
+    }
+    let check = |query: u64, trajectory: &amortize_gfn::Trajectory| {
+        let stop = match trajectory.stop {
+            StopReason::Stop { token } => Some(token),
+            StopReason::MaxLength => None,
+        };
+        task.actions.check(&trajectory.z, stop).map_err(|problem| format!("buffer of query {query}: {problem}"))
+    };
+    saved.buffer.validate(check).map_err(bad)?;
+    state.adapter = Adapter::load(&dir.join(ADAPTER), &model.decoder)?;
+    load_moments(&dir.join(MOMENTS), &mut state.optimizer, &state.adapter)?;
+    state.optimizer.updates = saved.updates;
+    (state.step, state.best) = (saved.step, saved.best);
+    (state.log_z, state.buffer) = (saved.log_z, saved.buffer);
+    (state.order, state.explore_rng) = (saved.order, saved.explore_rng);
+    Ok(())
+}
+
+fn load_moments(path: &Path, optimizer: &mut Optimizer, adapter: &Adapter) -> std::result::Result<(), LmError> {
+    let weights = Weights::open_file(path)?;
+    for ((name, tensor), moments) in adapter.named().zip(&mut optimizer.moments) {
+        let shape = [tensor.rows(), tensor.cols()];
+        moments.first.copy_from_host(&weights.take(&format!("{name}.first"), &shape)?);
+        moments.second.copy_from_host(&weights.take(&format!("{name}.second"), &shape)?);
+    }
+    Ok(())
+}

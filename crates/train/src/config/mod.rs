@@ -1,0 +1,63 @@
+//! The config: raw TOML in, every value checked once, plain data out.
+//!
+//! Nothing is built here, and no file but the config itself is opened: a config can be checked where
+//! its model is not. `schema` is what comes out, `source` what goes in, `resolve` the one list of keys.
+
+use std::path::Path;
+
+mod error;
+mod nearest;
+mod reader;
+mod resolve;
+mod rules;
+mod schema;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use schema::*;
+
+impl Config {
+    /// Reads the config at `path`, with each of `sets` (`"key.path=value"`) in place of what it says.
+    ///
+    /// # Errors
+    /// If the file can't be read, or as [`Config::from_toml`].
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| ConfigError::one(format!("cannot read {}: {error}", path.display())))?;
+        Self::from_toml(&text, &path.display().to_string(), sets)
+    }
+
+    /// Reads a config; `name` is what messages call it. Of several `sets` of one key the last counts.
+    ///
+    /// # Errors
+    /// If `text` is no TOML, or a key is unknown, missing, or has a value that makes no sense.
+    pub fn from_toml(text: &str, name: &str, sets: &[String]) -> Result<Self, ConfigError> {
+        let mut reader = reader::Reader::new(name, source::entries(text, name, sets)?);
+        let config = resolve::config(&mut reader);
+        reader.finish()?;
+        Ok(config)
+    }
+
+    /// The resolved config as TOML: every key, those that are not set in a comment. It loads back equal.
+    ///
+    /// # Errors
+    /// If a path is no Unicode, as no config from TOML has it.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        let text = toml::to_string(self).map_err(|error| ConfigError::one(error.to_string()))?;
+        let unset = self.unset()?.join(", ");
+        Ok(if unset.is_empty() { text } else { format!("# Not set: {unset}\n{text}") })
+    }
+
+    /// The optional keys without a value: JSON, unlike TOML, has a word for that.
+    fn unset(&self) -> Result<Vec<String>, ConfigError> {
+        let json = serde_json::to_value(self).map_err(|error| ConfigError::one(error.to_string()))?;
+        let sections = json.as_object().into_iter().flatten();
+        let keys = sections.flat_map(|(section, keys)| {
+            let keys = keys.as_object().into_iter().flatten();
+            keys.filter(|(_, value)| value.is_null()).map(move |(key, _)| format!("{section}.{key}"))
+        });
+        Ok(keys.collect())
+    }
+}

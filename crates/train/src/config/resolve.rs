@@ -1,0 +1,189 @@
+//! Every key: its default, the values it takes, and what must hold between keys.
+
+use std::path::PathBuf;
+
+use super::reader::Reader;
+use super::rules::*;
+use super::*;
+
+/// Reads the whole config; what is wrong with it, the reader tells at its end.
+pub(super) fn config(reader: &mut Reader) -> Config {
+    let config = Config {
+        task: reader.required("task", Task::Continuation, any("\"continuation\"")),
+        model: model(reader),
+        data: data(reader),
+        adapter: adapter(reader),
+        policy: policy(reader),
+        reward: reward(reader),
+        objective: objective(reader),
+        explore: explore(reader),
+        buffer: buffer(reader),
+        optimizer: optimizer(reader),
+        train: train(reader),
+        evaluate: evaluate(reader),
+    };
+    check_lengths_and_stops(&config.policy, reader);
+    check_explore(&config.explore, reader);
+    check_root_flow(&config, reader);
+    check_validation(&config.data, reader);
+    config
+}
+
+fn model(reader: &mut Reader) -> ModelSection {
+    ModelSection {
+        path: reader.required("model.path", PathBuf::new(), PATH),
+        adapter: reader.optional("model.adapter", PATH),
+    }
+}
+
+fn data(reader: &mut Reader) -> DataSection {
+    DataSection {
+        path: reader.required("data.path", PathBuf::new(), PATH),
+        limit: reader.optional("data.limit", COUNT),
+        validation_path: reader.optional("data.validation_path", PATH),
+        validation: reader.or("data.validation", 50, WHOLE),
+    }
+}
+
+fn adapter(reader: &mut Reader) -> AdapterSection {
+    let all_linear = TargetModules::Pattern("all-linear".into());
+    AdapterSection {
+        rank: reader.or("adapter.rank", 64, COUNT),
+        alpha: reader.or("adapter.alpha", 16.0, POSITIVE),
+        dropout: reader.or("adapter.dropout", 0.0, BELOW_ONE),
+        target_modules: reader.or("adapter.target_modules", all_linear, TARGET_MODULES),
+        rank_stabilised: reader.or("adapter.rank_stabilised", false, BOOL),
+    }
+}
+
+fn policy(reader: &mut Reader) -> PolicySection {
+    let stop_tokens: Vec<u32> = reader.or("policy.stop_tokens", vec![], TOKENS);
+    let full_stop = if stop_tokens.is_empty() { vec![".".into()] } else { vec![] };
+    PolicySection {
+        min_length: reader.or("policy.min_length", 1, WHOLE),
+        max_length: reader.or("policy.max_length", 20, COUNT),
+        stop_strings: reader.or("policy.stop_strings", full_stop, TEXTS),
+        stop_tokens,
+        allow: reader.optional("policy.allow", REGEX),
+        forbid: reader.optional("policy.forbid", REGEX),
+        special_tokens: reader.or("policy.special_tokens", false, BOOL),
+    }
+}
+
+fn reward(reader: &mut Reader) -> RewardSection {
+    RewardSection {
+        temperature_start: reader.or("reward.temperature_start", 1.0, POSITIVE),
+        temperature_end: reader.or("reward.temperature_end", 0.8, POSITIVE),
+        temperature_horizon: reader.or("reward.temperature_horizon", 750, WHOLE),
+        floor: reader.or("reward.floor", -100.0, NEGATIVE),
+        mask: reader.or("reward.mask", RewardMask::Zero, any("\"zero\" or \"renormalise\"")),
+    }
+}
+
+fn objective(reader: &mut Reader) -> ObjectiveSection {
+    let names = any("\"subtb\", \"db\", \"tb\" or \"vargrad\"");
+    ObjectiveSection {
+        name: reader.or("objective.name", ObjectiveName::Subtb, names),
+        lambda: reader.or("objective.lambda", 1.0, POSITIVE),
+        normaliser: reader.or("objective.normaliser", Normaliser::Pooled, any("\"pooled\" or \"trajectory\"")),
+        root_flow: reader.or("objective.root_flow", RootFlow::Vargrad, any("\"vargrad\" or \"learned\"")),
+        log_z_learning_rate: reader.or("objective.log_z_learning_rate", 0.01, POSITIVE),
+    }
+}
+
+fn explore(reader: &mut Reader) -> ExploreSection {
+    ExploreSection {
+        on_policy: reader.or("explore.on_policy", 0.25, SHARE),
+        tempered: reader.or("explore.tempered", 0.5, SHARE),
+        replay: reader.or("explore.replay", 0.25, SHARE),
+        temperature_min: reader.or("explore.temperature_min", 0.5, POSITIVE),
+        temperature_max: reader.or("explore.temperature_max", 2.0, POSITIVE),
+    }
+}
+
+fn buffer(reader: &mut Reader) -> BufferSection {
+    BufferSection {
+        capacity: reader.or("buffer.capacity", 50, COUNT),
+        similarity_tolerance: reader.or("buffer.similarity_tolerance", 0.25, SHARE),
+        sampling: reader.or("buffer.sampling", BufferSampling::Uniform, any("\"uniform\" or \"reward\"")),
+    }
+}
+
+fn optimizer(reader: &mut Reader) -> OptimizerSection {
+    OptimizerSection {
+        learning_rate: reader.or("optimizer.learning_rate", 1e-4, POSITIVE),
+        warmup_steps: reader.or("optimizer.warmup_steps", 20, WHOLE),
+        decay: reader.or("optimizer.decay", Decay::None, any("\"none\" or \"linear\"")),
+        beta1: reader.or("optimizer.beta1", 0.9, BELOW_ONE),
+        beta2: reader.or("optimizer.beta2", 0.999, BELOW_ONE),
+        epsilon: reader.or("optimizer.epsilon", 1e-8, POSITIVE),
+        weight_decay: reader.or("optimizer.weight_decay", 0.01, NOT_NEGATIVE),
+        clip_norm: reader.optional("optimizer.clip_norm", POSITIVE),
+    }
+}
+
+fn train(reader: &mut Reader) -> TrainSection {
+    TrainSection {
+        steps: reader.required("train.steps", 1, COUNT),
+        seed: reader.required("train.seed", 0, SEED),
+        queries_per_step: reader.or("train.queries_per_step", 32, COUNT),
+        samples_per_query: reader.or("train.samples_per_query", 8, COUNT),
+        micro_batch: reader.or("train.micro_batch", 0, WHOLE),
+        checkpoint_every: reader.or("train.checkpoint_every", 100, COUNT),
+        samples_every: reader.or("train.samples_every", 10, COUNT),
+        threads: reader.or("train.threads", 0, WHOLE),
+    }
+}
+
+fn evaluate(reader: &mut Reader) -> EvaluateSection {
+    EvaluateSection {
+        every: reader.or("evaluate.every", 50, WHOLE),
+        samples_per_query: reader.or("evaluate.samples_per_query", 16, COUNT),
+        seed: reader.or("evaluate.seed", 1, SEED),
+    }
+}
+
+fn check_lengths_and_stops(policy: &PolicySection, reader: &mut Reader) {
+    let (min, max) = (policy.min_length, policy.max_length);
+    reader.check(min <= max, &["policy.min_length", "policy.max_length"], || {
+        format!("policy.min_length = {min} is above policy.max_length = {max}")
+    });
+    let one = policy.stop_strings.is_empty() != policy.stop_tokens.is_empty();
+    reader.check(one, &["policy.stop_strings", "policy.stop_tokens"], || {
+        "give policy.stop_strings or policy.stop_tokens, and leave the other empty".into()
+    });
+}
+
+fn check_explore(explore: &ExploreSection, reader: &mut Reader) {
+    let sum = explore.on_policy + explore.tempered + explore.replay;
+    let keys = ["explore.on_policy", "explore.tempered", "explore.replay"];
+    reader.check((sum - 1.0).abs() <= 1e-6, &keys, || format!("{} = {sum}: expected a sum of 1", keys.join(" + ")));
+    let (min, max) = (explore.temperature_min, explore.temperature_max);
+    reader.check(min <= max, &["explore.temperature_min", "explore.temperature_max"], || {
+        format!("explore.temperature_min = {min} is above explore.temperature_max = {max}")
+    });
+}
+
+/// The mean over a query's only trajectory is that trajectory's own value: what is compared with it has
+/// no gradient, and the first tokens would not be trained.
+fn check_root_flow(config: &Config, reader: &mut Reader) {
+    let objective = &config.objective;
+    let stops_at_root = config.policy.min_length == 0;
+    let compares = match objective.name {
+        ObjectiveName::Vargrad => true,
+        ObjectiveName::Tb => objective.root_flow == RootFlow::Vargrad,
+        ObjectiveName::Subtb | ObjectiveName::Db => objective.root_flow == RootFlow::Vargrad && !stops_at_root,
+    };
+    let keys = ["train.samples_per_query", "objective.root_flow", "objective.name"];
+    reader.check(!compares || config.train.samples_per_query >= 2, &keys, || {
+        "train.samples_per_query = 1: expected 2 or more, because VarGrad compares the trajectories of a query".into()
+    });
+}
+
+fn check_validation(data: &DataSection, reader: &mut Reader) {
+    let (held_out, limit) = (data.validation, data.limit.unwrap_or(usize::MAX));
+    let fits = data.validation_path.is_some() || held_out < limit;
+    reader.check(fits, &["data.limit", "data.validation"], || {
+        format!("data.limit = {limit} leaves no prompt to train on, with data.validation = {held_out} held out of them")
+    });
+}

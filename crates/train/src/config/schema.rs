@@ -1,0 +1,297 @@
+//! The resolved config: plain data, every value checked and in its place.
+//!
+//! docs/configuration.md says for each key what the paper used. `resolve.rs` holds defaults and ranges.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What a run does, and how. Made by [`Config::load`] or [`Config::from_toml`], which check every value;
+/// the derived `Deserialize` checks types only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// What is X, what is Z, and when it stops.
+    pub task: Task,
+    /// The base model: the teacher p, and the policy's starting point.
+    pub model: ModelSection,
+    /// The prompts.
+    pub data: DataSection,
+    /// The policy's LoRA adapter.
+    pub adapter: AdapterSection,
+    /// Which sequences the policy can sample.
+    pub policy: PolicySection,
+    /// The target distribution.
+    pub reward: RewardSection,
+    /// The loss.
+    pub objective: ObjectiveSection,
+    /// Where training trajectories come from.
+    pub explore: ExploreSection,
+    /// The replay buffer.
+    pub buffer: BufferSection,
+    /// AdamW and its learning rate.
+    pub optimizer: OptimizerSection,
+    /// The loop.
+    pub train: TrainSection,
+    /// Evaluation on held-out prompts while training.
+    pub evaluate: EvaluateSection,
+}
+
+/// The tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Section 4.1: the next sentence after a prompt, from the tempered p(Z | X).
+    Continuation,
+}
+
+/// The base model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A directory with a Hugging Face model and its tokenizer.
+    pub path: PathBuf,
+    /// A PEFT adapter for the policy to start from; a fresh one if there is none.
+    pub adapter: Option<PathBuf>,
+}
+
+/// The prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// The file of prompts.
+    pub path: PathBuf,
+    /// Only the first so many prompts of `path` are used, the held-out ones among them.
+    pub limit: Option<usize>,
+    /// A file of validation prompts.
+    pub validation_path: Option<PathBuf>,
+    /// How many prompts at the end of `path` are held out when there is no `validation_path`.
+    pub validation: usize,
+}
+
+/// LoRA, in PEFT's terms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterSection {
+    /// The rank r of the update.
+    pub rank: usize,
+    /// The update is scaled by alpha / r, or alpha / sqrt(r) when rank-stabilised.
+    pub alpha: f64,
+    /// The probability with which an input channel of the adapter is dropped while training.
+    pub dropout: f64,
+    /// Which linear modules are adapted.
+    pub target_modules: TargetModules,
+    /// Whether the scale is alpha / sqrt(r).
+    pub rank_stabilised: bool,
+}
+
+/// Which linear modules are adapted, as PEFT's `target_modules`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// Modules whose name is, or ends in a dot and, one of these.
+    Names(Vec<String>),
+    /// `"all-linear"`, or a regex for the whole of a module's name.
+    Pattern(String),
+}
+
+/// Which sequences the policy can sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    /// The fewest tokens before the stop.
+    pub min_length: usize,
+    /// The most tokens before the stop, which is then forced.
+    pub max_length: usize,
+    /// A token ends a sequence if the text then ends in one of these. Empty where `stop_tokens` are given.
+    pub stop_strings: Vec<String>,
+    /// Token ids that end a sequence. Empty where `stop_strings` are given.
+    pub stop_tokens: Vec<u32>,
+    /// A regex that a token's text must match to be sampled.
+    pub allow: Option<String>,
+    /// A regex that a token's text must not match to be sampled.
+    pub forbid: Option<String>,
+    /// Whether the tokenizer's special tokens (BOS, EOS and so on) may be sampled.
+    pub special_tokens: bool,
+}
+
+/// The target distribution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardSection {
+    /// The reward temperature at step 0.
+    pub temperature_start: f64,
+    /// The reward temperature from step `temperature_horizon` on: that of the run's target.
+    pub temperature_end: f64,
+    /// The steps over which the reward temperature goes from start to end, in a straight line.
+    pub temperature_horizon: usize,
+    /// In nats, outside tempering: the training target for log R where the reward is zero.
+    pub floor: f64,
+    /// What the policy's `allow` and `forbid` do to the reward.
+    pub mask: RewardMask,
+}
+
+/// What the policy's `allow` and `forbid` do to the reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardMask {
+    /// The model's own log p, and a reward of zero where a token is disallowed: the posterior given
+    /// that every token is allowed.
+    Zero,
+    /// The model's log p, renormalised at each position over the allowed tokens, as in the public code:
+    /// another distribution.
+    Renormalise,
+}
+
+/// The loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveSection {
+    /// Which objective.
+    pub name: ObjectiveName,
+    /// SubTB's weight of a sub-trajectory is lambda^(length - 1).
+    pub lambda: f64,
+    /// What the sum of squares is divided by.
+    pub normaliser: Normaliser,
+    /// The root's flow log Z(x), where the policy can't stop at once.
+    pub root_flow: RootFlow,
+    /// The learning rate of a learned log Z.
+    pub log_z_learning_rate: f64,
+}
+
+/// The objectives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveName {
+    /// Sub-trajectory balance, the paper's equation 3.
+    Subtb,
+    /// Detailed balance.
+    Db,
+    /// Trajectory balance.
+    Tb,
+    /// The variance, per query, of log R - log q.
+    Vargrad,
+}
+
+/// What a sum of squares is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normaliser {
+    /// The weights of all the batch's terms, as in the public code.
+    Pooled,
+    /// The weights of the trajectory's own terms; then the mean over trajectories.
+    Trajectory,
+}
+
+/// The root's flow log Z(x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootFlow {
+    /// The batch's estimate: the mean, per query, of log R - log q.
+    Vargrad,
+    /// A learned value per query.
+    Learned,
+}
+
+/// Where training trajectories come from: three probabilities that sum to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExploreSection {
+    /// From the policy as it is.
+    pub on_policy: f64,
+    /// From the policy at a temperature drawn uniformly from the range below.
+    pub tempered: f64,
+    /// From the replay buffer.
+    pub replay: f64,
+    /// The lowest policy temperature.
+    pub temperature_min: f64,
+    /// The highest policy temperature.
+    pub temperature_max: f64,
+}
+
+/// The replay buffer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BufferSection {
+    /// The most trajectories kept per query, the best ones.
+    pub capacity: usize,
+    /// Two trajectories are one if their edit distance is under this times the sum of their lengths.
+    pub similarity_tolerance: f64,
+    /// How a trajectory is drawn.
+    pub sampling: BufferSampling,
+}
+
+/// How a trajectory is drawn from the replay buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BufferSampling {
+    /// All alike.
+    Uniform,
+    /// In proportion to the untempered reward.
+    Reward,
+}
+
+/// AdamW and its learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSection {
+    /// The learning rate after the warm-up.
+    pub learning_rate: f64,
+    /// The steps over which the learning rate rises from 0, in a straight line.
+    pub warmup_steps: usize,
+    /// What the learning rate does after the warm-up.
+    pub decay: Decay,
+    /// Adam's decay of the mean gradient.
+    pub beta1: f64,
+    /// Adam's decay of the mean squared gradient.
+    pub beta2: f64,
+    /// Adam's epsilon.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// The gradient's norm is cut down to this; not at all if there is none.
+    pub clip_norm: Option<f64>,
+}
+
+/// What the learning rate does after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// It stays.
+    None,
+    /// It falls to 0 at the last step, in a straight line.
+    Linear,
+}
+
+/// The loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSection {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// The seed of every random draw of the training.
+    pub seed: u64,
+    /// Queries in a step's batch.
+    pub queries_per_step: usize,
+    /// Trajectories per query in a step's batch.
+    pub samples_per_query: usize,
+    /// Trajectories per forward and backward pass, 0 for all at once; the gradients equal the whole batch's.
+    pub micro_batch: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// Steps between writes of `samples.jsonl`.
+    pub samples_every: usize,
+    /// Threads, 0 for one per core.
+    pub threads: usize,
+}
+
+/// Evaluation on held-out prompts while training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateSection {
+    /// Steps between evaluations, 0 for none.
+    pub every: usize,
+    /// Sequences drawn from the policy per prompt.
+    pub samples_per_query: usize,
+    /// The seed of the draws, the same at every evaluation.
+    pub seed: u64,
+}

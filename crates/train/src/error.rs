@@ -1,0 +1,64 @@
+//! What can go wrong while training, sampling or evaluating.
+
+use std::path::PathBuf;
+
+use amortize_lm::LmError;
+
+use crate::config::ConfigError;
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, TrainError>;
+
+/// A failure with everything that the user needs to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model, the tokenizer or the adapter.
+    #[error(transparent)]
+    Lm(#[from] LmError),
+    /// The run directory.
+    #[error(transparent)]
+    Run(#[from] amortize_runlog::Error),
+    /// A data file.
+    #[error("{}{}: {problem}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A checkpoint that cannot be continued.
+    #[error("{}: {problem}", path.display())]
+    Checkpoint {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A reward of the user's own.
+    #[error("reward: {0}")]
+    Reward(String),
+    /// Training left the numbers that computers have.
+    #[error(
+        "step {step}: the {what} is not finite; lower optimizer.learning_rate or set optimizer.clip_norm, and resume \
+         from the last checkpoint"
+    )]
+    Diverged {
+        /// The optimizer step.
+        step: u64,
+        /// Loss or gradient.
+        what: &'static str,
+    },
+    /// Ctrl-C; everything up to the last step is saved.
+    #[error("interrupted after step {step}; continue with `amortize train --resume {}`", run.display())]
+    Interrupted {
+        /// The last finished step.
+        step: u64,
+        /// The run directory.
+        run: PathBuf,
+    },
+}

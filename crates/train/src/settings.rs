@@ -1,0 +1,92 @@
+//! The config's sections in the terms of the crates below.
+
+use amortize_engine::optim::AdamW;
+use amortize_gfn::{self as gfn, LearningRate, Linear, Mix, Objective, ReplaySampling};
+use amortize_lm::AdapterConfig;
+
+use crate::config::{
+    AdapterSection, BufferSampling, Config, Decay, Normaliser, ObjectiveName, ObjectiveSection, OptimizerSection,
+    RootFlow, TargetModules,
+};
+use crate::trainer::Method;
+
+/// The method of a run.
+pub fn method(config: &Config) -> Method {
+    let (explore, reward, train, optimizer) = (&config.explore, &config.reward, &config.train, &config.optimizer);
+    Method {
+        objective: objective(&config.objective),
+        mix: Mix {
+            on_policy: explore.on_policy,
+            tempered: explore.tempered,
+            replay: explore.replay,
+            temperature_min: explore.temperature_min,
+            temperature_max: explore.temperature_max,
+        },
+        replay_sampling: match config.buffer.sampling {
+            BufferSampling::Uniform => ReplaySampling::Uniform,
+            BufferSampling::Reward => ReplaySampling::Reward,
+        },
+        reward_temperature: Linear {
+            start: reward.temperature_start,
+            end: reward.temperature_end,
+            horizon: reward.temperature_horizon as u64,
+        },
+        floor: reward.floor,
+        learning_rate: LearningRate {
+            peak: optimizer.learning_rate,
+            warmup: optimizer.warmup_steps as u64,
+            decay: match optimizer.decay {
+                Decay::None => gfn::Decay::None,
+                Decay::Linear => gfn::Decay::Linear,
+            },
+            total: train.steps as u64,
+        },
+        log_z_learning_rate: config.objective.log_z_learning_rate,
+        clip_norm: optimizer.clip_norm,
+        queries_per_step: train.queries_per_step,
+        samples_per_query: train.samples_per_query,
+        micro_batch: train.micro_batch,
+        seed: train.seed,
+    }
+}
+
+fn objective(section: &ObjectiveSection) -> Objective {
+    let normaliser = match section.normaliser {
+        Normaliser::Pooled => gfn::Normaliser::Pooled,
+        Normaliser::Trajectory => gfn::Normaliser::Trajectory,
+    };
+    let root_flow = match section.root_flow {
+        RootFlow::Vargrad => gfn::RootFlow::Vargrad,
+        RootFlow::Learned => gfn::RootFlow::Learned,
+    };
+    match section.name {
+        ObjectiveName::Subtb => Objective::Subtb { lambda: section.lambda, normaliser, root_flow },
+        ObjectiveName::Db => Objective::DetailedBalance { normaliser, root_flow },
+        ObjectiveName::Tb => Objective::TrajectoryBalance { root_flow },
+        ObjectiveName::Vargrad => Objective::Vargrad,
+    }
+}
+
+/// The adapter's hyperparameters.
+pub fn adapter(section: &AdapterSection) -> AdapterConfig {
+    AdapterConfig {
+        rank: section.rank,
+        alpha: section.alpha as f32,
+        dropout: section.dropout as f32,
+        target_modules: match &section.target_modules {
+            TargetModules::Names(names) => amortize_lm::TargetModules::Names(names.clone()),
+            TargetModules::Pattern(pattern) => amortize_lm::TargetModules::Pattern(pattern.clone()),
+        },
+        rank_stabilised: section.rank_stabilised,
+    }
+}
+
+/// The optimizer's hyperparameters.
+pub fn adamw(section: &OptimizerSection) -> AdamW {
+    AdamW {
+        beta1: section.beta1 as f32,
+        beta2: section.beta2 as f32,
+        epsilon: section.epsilon as f32,
+        weight_decay: section.weight_decay as f32,
+    }
+}
