@@ -40,7 +40,8 @@ proptest! {
     fn the_loss_is_zero_at_the_target(rules in rules(), seed: u64) {
         let world = World::new(&rules, seed);
         let exact = world.exact_policy();
-        prop_assert!(world.total_variation(&exact) < 1e-9 || world.posterior()[0].is_nan());
+        // Where every reward is zero there is no posterior: the floored target is uniform.
+        prop_assert!(world.has_no_posterior() || world.total_variation(&exact) < 1e-9);
         for objective in all_objectives() {
             let loss = loss(&world, &exact, &objective);
             prop_assert!(loss < 1e-20, "{loss:e} for {objective:?}");
@@ -70,7 +71,8 @@ proptest! {
             let total_variation = 0.5 * gaps.sum::<f64>();
             for objective in all_objectives() {
                 let loss = loss(&world, &moved, &objective);
-                // Pinsker and the like: some log-ratio is at least about 2 TV somewhere.
+                // Were all flows within d of log Z, the total variation would be of order d: a loss of
+                // order d^2 follows, less the weight of the pair that sees it.
                 let least = total_variation * total_variation / 1e3;
                 prop_assert!(
                     loss >= least,
@@ -87,19 +89,18 @@ proptest! {
 fn a_wrong_first_token_cannot_hide() {
     let rules = Rules { min_len: 1, ..OPEN };
     let world = World::new(&rules, 5);
-    let mut wrong = world.exact_policy();
-    wrong.insert(vec![], vec![12.0, 0.0]);
-    let (right, left) = (world.total_variation(&wrong), {
-        wrong.insert(vec![], vec![0.0, 12.0]);
-        world.total_variation(&wrong)
-    });
-    if right > left {
-        wrong.insert(vec![], vec![12.0, 0.0]);
-    }
-    assert!(world.total_variation(&wrong) > 0.5);
-    assert!(loss_without_root(&world, &wrong) < 1e-20, "the trap that the root is there to avoid");
+    let with_first_token = |logits: [f64; 2]| {
+        let mut policy = world.exact_policy();
+        policy.insert(vec![], logits.to_vec());
+        policy
+    };
+    let candidates = [[12.0, 0.0], [0.0, 12.0]].map(with_first_token);
+    let error = |policy: &&Logits| world.total_variation(policy);
+    let wrong = candidates.iter().max_by(|a, b| error(a).total_cmp(&error(b))).unwrap();
+    assert!(world.total_variation(wrong) > 0.5);
+    assert!(loss_without_root(&world, wrong) < 1e-20, "the trap that the root is there to avoid");
     for objective in all_objectives() {
-        let loss = loss(&world, &wrong, &objective);
+        let loss = loss(&world, wrong, &objective);
         assert!(loss > 0.1, "{loss} for {objective:?}");
     }
 }
@@ -163,7 +164,7 @@ fn is_for_training(objective: &Objective) -> bool {
 fn assert_training_finds_the_target(rules: &Rules, seed: u64, sampling: Sampling, allowed: f64) {
     let world = World::new(rules, seed);
     for objective in all_objectives().into_iter().filter(is_for_training) {
-        let logits = trained(&world, &objective, sampling, 3000);
+        let logits = trained(&world, &objective, sampling, 1500);
         let total_variation = world.total_variation(&logits);
         assert!(total_variation < allowed, "{total_variation} for {objective:?} in {rules:?}");
     }

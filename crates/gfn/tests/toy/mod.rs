@@ -111,6 +111,11 @@ impl World {
         rewards.into_iter().map(|reward| reward / total).collect()
     }
 
+    /// Whether all rewards are zero.
+    pub fn has_no_posterior(&self) -> bool {
+        self.endings.iter().all(|z| self.states[z].log_reward == f64::NEG_INFINITY)
+    }
+
     /// The log of the target's normaliser, floored as in training.
     pub fn log_z(&self) -> f64 {
         let floored = |z: &Vec<u32>| self.states[z].log_reward.max(FLOOR);

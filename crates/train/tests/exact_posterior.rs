@@ -1,0 +1,116 @@
+//! The whole method on real transformers against exactly enumerated posteriors.
+
+mod common;
+
+use amortize_gfn::{StopReason, Trajectory};
+use amortize_lm::{Model, Policy};
+use amortize_train::evaluate::log_q;
+use amortize_train::reward::Target;
+use amortize_train::settings;
+use amortize_train::task::Task;
+use amortize_train::trainer::{State, Trainer};
+use common::Rugged;
+
+/// Largest total variation over the prompts between the policy and the exact target R^(1/T), both listed in full.
+fn total_variation(trainer: &Trainer, zeros: f64, lengths: [usize; 2], temperature: f64) -> f64 {
+    let sequences = common::every_sequence(lengths[0], lengths[1]);
+    let distance = |prompt: &amortize_train::task::Prompt| {
+        let target = tempered_target(&sequences, zeros, prompt, temperature);
+        let policy = probabilities(trainer.policy(), trainer.task, &sequences, prompt, lengths[1]);
+        assert!((policy.iter().sum::<f64>() - 1.0).abs() < 1e-4, "the policy stays inside its action space");
+        0.5 * target.iter().zip(&policy).map(|(p, q)| (p - q).abs()).sum::<f64>()
+    };
+    trainer.task.train.iter().map(distance).fold(0.0, f64::max)
+}
+
+fn tempered_target(
+    sequences: &[Vec<u32>],
+    zeros: f64,
+    prompt: &amortize_train::task::Prompt,
+    temperature: f64,
+) -> Vec<f64> {
+    let reward = Rugged { zeros };
+    let weights: Vec<f64> =
+        sequences.iter().map(|z| (reward.log_reward(&prompt.query, z) / temperature).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    weights.iter().map(|weight| weight / total).collect()
+}
+
+fn probabilities(
+    policy: Policy,
+    task: &Task,
+    sequences: &[Vec<u32>],
+    prompt: &amortize_train::task::Prompt,
+    max_length: usize,
+) -> Vec<f64> {
+    let stop = |z: &[u32]| match z.len() == max_length {
+        true => StopReason::MaxLength,
+        false => StopReason::Stop { token: common::STOPS[0] },
+    };
+    let trajectories: Vec<Trajectory> =
+        sequences.iter().map(|z| Trajectory { z: z.clone(), stop: stop(z) }).collect();
+    let queries = [prompt.query.clone()];
+    let log_q = log_q(policy, &queries, &vec![0; trajectories.len()], &trajectories, &task.actions).expect("it scores");
+    log_q.iter().map(|log_q| log_q.exp()).collect()
+}
+
+const SETS: [&str; 12] = [
+    "adapter.rank=16",
+    "adapter.alpha=16",
+    "adapter.dropout=0",
+    "reward.temperature_start=1.0",
+    "reward.temperature_end=0.7",
+    "reward.temperature_horizon=50",
+    "reward.floor=-12",
+    "train.queries_per_step=2",
+    "train.samples_per_query=32",
+    "optimizer.learning_rate=6e-3",
+    "optimizer.warmup_steps=5",
+    "optimizer.decay=linear",
+];
+
+fn train(model: &Model, lengths: [usize; 2], zeros: f64, sets: &[&str]) -> f64 {
+    let config = common::config(&[&SETS, sets].concat());
+    let task = common::task(model, lengths[0], lengths[1]);
+    let state = State::new(&config, model, &task).expect("a state");
+    let target = Target::new(Rugged { zeros });
+    let mut trainer = Trainer { model, task: &task, target, method: settings::method(&config), state };
+    let before = total_variation(&trainer, zeros, lengths, 0.7);
+    assert!(before > 0.2, "nothing to learn: {before}");
+    for _ in 0..config.train.steps {
+        trainer.step().expect("a step");
+    }
+    total_variation(&trainer, zeros, lengths, 0.7)
+}
+
+#[test]
+fn subtb_reaches_the_exact_posterior_at_every_minimum_length() {
+    let model = common::model("llama-tiny");
+    for min_length in 0..=3 {
+        let distance = train(&model, [min_length, 3], 0.0, &["train.steps=400"]);
+        assert!(distance < 0.02, "minimum length {min_length}: total variation {distance}");
+    }
+}
+
+#[test]
+fn zero_rewards_are_learned_too() {
+    let model = common::model("gpt2-tiny");
+    for min_length in [0, 2] {
+        let distance = train(&model, [min_length, 3], 0.3, &["train.steps=500"]);
+        assert!(distance < 0.02, "minimum length {min_length}: total variation {distance}");
+    }
+}
+
+#[test]
+fn other_objectives_reach_it_as_well() {
+    let model = common::model("llama-tiny");
+    for sets in [
+        &["objective.name=vargrad"][..],
+        &["objective.name=db"],
+        &["objective.name=tb", "objective.root_flow=learned", "objective.log_z_learning_rate=0.05"],
+        &["objective.lambda=0.9", "objective.normaliser=trajectory", "objective.root_flow=learned", "objective.log_z_learning_rate=0.05"],
+    ] {
+        let distance = train(&model, [1, 3], 0.0, &[sets, &["train.steps=500"]].concat());
+        assert!(distance < 0.02, "{sets:?}: total variation {distance}");
+    }
+}
