@@ -52,12 +52,8 @@ fn bar(step: u64, total: u64) -> ProgressBar {
 impl Observer for Progress {
     fn step(&mut self, record: &StepRecord, timing: &TimingRecord, total: u64) {
         let on_policy = record.sources.get(&Source::OnPolicy).and_then(|source| source.mean_log_reward);
-        let figures = format!(
-            "loss {:.4}  log R {}  {:.0} tokens/s",
-            record.loss,
-            number(on_policy),
-            timing.tokens_per_second
-        );
+        let figures =
+            format!("loss {:.4}  log R {}  {:.0} tokens/s", record.loss, number(on_policy), timing.tokens_per_second);
         if let Some(bar) = &self.bar {
             bar.set_position(record.step);
             bar.set_message(figures);

@@ -34,5 +34,6 @@ impl Table {
 
 /// Three digits, or a dash where there is no number.
 pub fn number(value: Option<f64>) -> String {
-    value.map_or("-".into(), |value| format!("{value:.3}"))
+    // Adding zero turns the -0.0 that rounding leaves into 0.0.
+    value.map_or("-".into(), |value| format!("{:.3}", (value * 1e3).round() / 1e3 + 0.0))
 }

@@ -35,7 +35,14 @@ impl Moments {
 
 impl AdamW {
     /// One update of one parameter; `step` counts from 1.
-    pub fn update(&self, parameter: &mut Tensor, gradient: &Tensor, moments: &mut Moments, learning_rate: f32, step: u64) {
+    pub fn update(
+        &self,
+        parameter: &mut Tensor,
+        gradient: &Tensor,
+        moments: &mut Moments,
+        learning_rate: f32,
+        step: u64,
+    ) {
         let correction = |beta: f32| 1.0 - (beta as f64).powf(step as f64);
         let step_size = (learning_rate as f64 / correction(self.beta1)) as f32;
         let root_correction = correction(self.beta2).sqrt() as f32;

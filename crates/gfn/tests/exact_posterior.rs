@@ -130,7 +130,19 @@ enum Sampling {
     Some(usize),
 }
 
-fn trained(world: &World, objective: &Objective, sampling: Sampling, steps: u32) -> Logits {
+impl Sampling {
+    /// Steps enough for every objective. From samples detailed balance is the slowest: over eight worlds its total
+    /// variation is up to 0.4 after 1500 steps, and no objective's is over 0.006 after 3000.
+    fn steps(self) -> u32 {
+        match self {
+            Sampling::All => 1500,
+            Sampling::Some(_) => 3000,
+        }
+    }
+}
+
+fn trained(world: &World, objective: &Objective, sampling: Sampling) -> Logits {
+    let steps = sampling.steps();
     let mut rng = Generator::new(0, "training");
     let mut logits = world.random(1.0, 1);
     let mut log_z = 0.0;
@@ -164,7 +176,7 @@ fn is_for_training(objective: &Objective) -> bool {
 fn assert_training_finds_the_target(rules: &Rules, seed: u64, sampling: Sampling, allowed: f64) {
     let world = World::new(rules, seed);
     for objective in all_objectives().into_iter().filter(is_for_training) {
-        let logits = trained(&world, &objective, sampling, 1500);
+        let logits = trained(&world, &objective, sampling);
         let total_variation = world.total_variation(&logits);
         assert!(total_variation < allowed, "{total_variation} for {objective:?} in {rules:?}");
     }

@@ -44,12 +44,7 @@ pub struct Generated {
 /// # Errors
 /// If a prompt is empty, has tokens out of range, or leaves no room in the context for the longest continuation; or a
 /// temperature is not positive.
-pub fn generate(
-    policy: Policy,
-    prompts: &[Vec<u32>],
-    draws: &[Draw],
-    actions: &ActionSpace,
-) -> Result<Vec<Generated>> {
+pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &ActionSpace) -> Result<Vec<Generated>> {
     for prompt in prompts {
         check_prompt(policy, prompt, actions)?;
     }

@@ -236,14 +236,16 @@ fn open_shards(dir: &Path, index_file: &Path) -> Result<Weights> {
 /// A safetensors header, its keys sorted so that equal tensors give equal files.
 #[derive(Serialize)]
 struct Header<'a> {
-    #[serde(rename = "__metadata__", skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(rename = "__metadata__")]
+    metadata: &'a BTreeMap<String, String>,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
 /// Writes `(name, shape, numbers)` as a safetensors file of `f32`, tensors sorted by name. Whoever reads
 /// `path` meanwhile sees the old file or the whole new one, also after a crash.
+///
+/// Without metadata of its own the file gets `format: pt`, since transformers refuses one that does not say.
 ///
 /// # Panics
 /// If a name occurs twice or is reserved, or a shape does not fit its numbers: the caller's mistakes.
@@ -254,7 +256,8 @@ pub fn write_safetensors(
 ) -> Result<()> {
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by_key(|(name, ..)| name);
-    let header = header_bytes(&sorted, metadata).map_err(LmError::json(path))?;
+    let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    let header = header_bytes(&sorted, metadata.unwrap_or(&format)).map_err(LmError::json(path))?;
     replace_file(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
@@ -270,7 +273,7 @@ pub fn write_safetensors(
 
 fn header_bytes(
     sorted: &[&(String, Vec<usize>, &[f32])],
-    metadata: Option<&BTreeMap<String, String>>,
+    metadata: &BTreeMap<String, String>,
 ) -> serde_json::Result<Vec<u8>> {
     let mut header = Header { metadata, tensors: BTreeMap::new() };
     let mut offset = 0;
@@ -361,6 +364,10 @@ mod tests {
         assert_eq!(header_len % 8, 0);
         assert_eq!(header.offset_keys(), ["x", "y", "z"]);
         assert_eq!(header.metadata().as_ref().unwrap()["key8"], "8");
+
+        write_safetensors(&first, &list, None).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&std::fs::read(&first).unwrap()).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
     }
 
     #[test]

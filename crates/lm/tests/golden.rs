@@ -4,8 +4,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use amortize_lm::decoder::Gradients;
 use amortize_lm::adapter::AdapterGradients;
+use amortize_lm::decoder::Gradients;
 use amortize_lm::parameters::BaseGradients;
 use amortize_lm::weights::Weights;
 use amortize_lm::{Adapter, Device, Forest, Model, Policy, Questions};
@@ -166,10 +166,8 @@ fn lora_gradients_agree_with_peft() {
         let (model, golden) = (common::model(name), golden(name));
         for lora in &golden.lora {
             let adapter = Adapter::load(&fixture(name).join(&lora.adapter), &model.decoder).expect("an adapter loads");
-            let mut gradients = Gradients {
-                adapter: Some(AdapterGradients::zeros(model.decoder.device(), &adapter)),
-                base: None,
-            };
+            let mut gradients =
+                Gradients { adapter: Some(AdapterGradients::zeros(model.decoder.device(), &adapter)), base: None };
             let value = objective(Policy::adapted(&model, &adapter), &golden.objective, &mut gradients);
             assert!((value - lora.objective).abs() < 1e-4, "{name}: {value} instead of {}", lora.objective);
             let tensors = gradients.adapter.as_ref().expect("asked for").tensors();

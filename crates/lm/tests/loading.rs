@@ -8,6 +8,7 @@ use amortize_lm::config::{ModelConfig, Positions};
 use amortize_lm::error::LmError;
 use amortize_lm::tokenizer::Tokenizer;
 use amortize_lm::weights::{Weights, write_safetensors};
+use amortize_lm::{Device, Model, Policy};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,10 +44,7 @@ fn dir_with(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn assert_says<T>(result: Result<T, LmError>, words: &[&str]) {
-    let message = result.err().expect("should be refused").to_string();
-    for word in words {
-        assert!(message.contains(word), "no {word:?} in: {message}");
-    }
+    assert_contains(&result.err().expect("should be refused").to_string(), words);
 }
 
 #[test]
@@ -177,6 +175,97 @@ fn a_damaged_configuration_or_tokenizer_is_named() {
     assert_says(ModelConfig::read(dir.path()), &["config.json", "JSON"]);
     fs::remove_file(dir.path().join("config.json")).unwrap();
     assert_says(ModelConfig::read(dir.path()), &["cannot read", "config.json"]);
+}
+
+/// What `Model::load` says of a fixture's copy after `damage`; always one line that names the directory.
+fn refusal(name: &str, damage: impl FnOnce(&Path)) -> String {
+    let dir = copy(name);
+    damage(dir.path());
+    let message = Model::load(dir.path(), &Device::cpu()).expect_err("should be refused").to_string();
+    assert!(!message.contains('\n') && message.contains(dir.path().to_str().unwrap()), "{message}");
+    message
+}
+
+fn assert_contains(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
+}
+
+/// Gives a key of a JSON file another value.
+fn set(file: &Path, key: &str, value: Value) {
+    let mut object = json(file);
+    object[key] = value;
+    fs::write(file, object.to_string()).unwrap();
+}
+
+fn truncate(file: &Path, len: u64) {
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
+}
+
+#[test]
+fn a_model_that_is_not_one_is_refused() {
+    let nowhere = Model::load(Path::new("/nowhere"), &Device::cpu());
+    assert_says(nowhere, &["/nowhere is not a directory", "config.json", "model.safetensors", "tokenizer.json"]);
+    for (file, words) in [
+        ("config.json", &["cannot read", "config.json"][..]),
+        ("tokenizer.json", &["tokenizer.json", "missing", "save_pretrained"]),
+        ("model.safetensors", &["no model weights", "model.safetensors"]),
+    ] {
+        assert_contains(&refusal("llama-tiny", |dir| fs::remove_file(dir.join(file)).unwrap()), words);
+    }
+    let pickle = refusal("llama-tiny", |dir| {
+        fs::rename(dir.join("model.safetensors"), dir.join("pytorch_model.bin")).unwrap();
+    });
+    assert_contains(&pickle, &["pytorch_model.bin", "convert", "save_pretrained"]);
+    let shard = refusal("gpt2-bare", |dir| fs::remove_file(dir.join("model-00002-of-00002.safetensors")).unwrap());
+    assert_contains(&shard, &["cannot read", "model-00002-of-00002.safetensors"]);
+}
+
+#[test]
+fn a_model_with_a_damaged_file_is_refused() {
+    for (file, len, words) in [
+        ("config.json", 40, &["config.json", "JSON", "EOF"][..]),
+        ("tokenizer.json", 900, &["tokenizer.json", "JSON", "EOF"]),
+        ("model.safetensors", 100, &["model.safetensors", "100 bytes end before its header", "fetch it again"]),
+        ("model.safetensors", 100_000, &["model.safetensors", "100000 bytes are not as many", "fetch it again"]),
+    ] {
+        assert_contains(&refusal("llama-tiny", |dir| truncate(&dir.join(file), len)), words);
+    }
+    let tokenizer = refusal("llama-tiny", |dir| set(&dir.join("tokenizer.json"), "model", json!({"type": "Unknown"})));
+    assert_contains(&tokenizer, &["tokenizer.json", "not a tokenizer that can be read"]);
+}
+
+#[test]
+fn a_model_whose_files_disagree_is_refused() {
+    for (key, value, words) in [
+        ("model_type", json!("mamba"), &["\"model_type\"", "mamba", "gpt2 and llama"][..]),
+        ("quantization_config", json!({"bits": 4}), &["\"quantization_config\"", "dequantise"]),
+        ("vocab_size", json!(300), &["tokenizer.json", "vocab_size = 300", "another model"]),
+        ("vocab_size", json!(372), &["\"model.embed_tokens.weight\"", "[371, 32]", "[372, 32]"]),
+        ("intermediate_size", json!(64), &["\"model.layers.0.mlp.gate_proj.weight\"", "[48, 32]", "[64, 32]"]),
+        ("num_hidden_layers", json!(3), &["no tensor \"model.layers.2.", "nearest", "\"model.layers.0."]),
+        ("attention_bias", json!(true), &["no tensor \"model.layers.0.self_attn.q_proj.bias\"", "nearest"]),
+    ] {
+        assert_contains(&refusal("llama-tiny", |dir| set(&dir.join("config.json"), key, value)), words);
+    }
+    let untied = refusal("llama3-rope", |dir| set(&dir.join("config.json"), "tie_word_embeddings", json!(false)));
+    assert_contains(&untied, &["no tensor \"lm_head.weight\""]);
+    let family = refusal("llama-tiny", |dir| {
+        fs::copy(fixture("gpt2-tiny").join("model.safetensors"), dir.join("model.safetensors")).unwrap();
+    });
+    assert_contains(&family, &["no tensor \"embed_tokens.weight\""]);
+}
+
+#[test]
+fn sequences_that_a_model_cannot_read_are_refused() {
+    let model = Model::load(&fixture("gpt2-tiny"), &Device::cpu()).unwrap();
+    let policy = Policy::base(&model);
+    assert_says(policy.score_completion(&[128], &[1]), &["128 is out of range", "last is 127"]);
+    assert_says(policy.score_completion(&[1], &[128]), &["128 is out of range", "last is 127"]);
+    assert_says(policy.score_completion(&[], &[1]), &["no tokens"]);
+    assert_says(policy.score_completion(&[1; 64], &[1, 1]), &["65 tokens", "context of 64"]);
+    assert_eq!(policy.score_completion(&[1; 64], &[1]).unwrap().len(), 1);
 }
 
 #[test]

@@ -155,14 +155,18 @@ fn compare_proposals(
         let mixed = drawn
             .rows_of(number)
             .map(|row| drawn.log_reward[row] - log_mixture(&EVEN, &[drawn_q[row], drawn_p[row]]))
-            .chain(base_rows.iter().map(|row| from_base.log_reward[*row] - log_mixture(&EVEN, &[base_q[*row], base_p[*row]])));
+            .chain(
+                base_rows
+                    .iter()
+                    .map(|row| from_base.log_reward[*row] - log_mixture(&EVEN, &[base_q[*row], base_p[*row]])),
+            );
         let mixed: Vec<f64> = mixed.collect();
         let rewards: Vec<f64> = base_rows.iter().map(|row| from_base.log_reward[*row]).collect();
         let densities: Vec<f64> = base_rows.iter().map(|row| from_base.log_q[*row]).collect();
         Proposals {
             log_z_base: log_mean_exp(&log_w),
             log_z_mixture: log_mean_exp(&mixed),
-            elbo_base: elbo(&rewards, &densities),
+            elbo_base: elbo(&densities, &rewards),
         }
     };
     Ok((0..prompts.len()).map(estimate).collect())

@@ -191,6 +191,10 @@ impl<'a> Session<'a> {
     }
 
     fn save(&self) -> Result<()> {
+        // Records first: a checkpoint must never be ahead of them.
+        for log in [&self.metrics, &self.timing, &self.samples] {
+            log.sync()?;
+        }
         checkpoint::save(&self.run, &self.trainer.state, self.trainer.model)?;
         self.export(&self.run.adapter_dir())
     }

@@ -41,7 +41,7 @@ pub struct Method {
     pub floor: f64,
     /// The learning rate by step.
     pub learning_rate: LearningRate,
-    /// The learning rate of a learned log Z.
+    /// The learning rate of a learned log Z, at the schedule's peak.
     pub log_z_learning_rate: f64,
     /// Limit of the gradient's norm.
     pub clip_norm: Option<f64>,
@@ -145,7 +145,9 @@ impl<'a> Trainer<'a> {
         }
         let learning_rate = self.method.learning_rate.at(self.state.step);
         self.state.optimizer.update(&mut self.state.adapter, &gradients, learning_rate);
-        self.update_log_z(&explored.queries, &objective.d_log_z);
+        // A learned log Z follows the same schedule: it would keep a decayed policy moving otherwise.
+        let log_z_rate = self.method.log_z_learning_rate * learning_rate / self.method.learning_rate.peak;
+        self.update_log_z(&explored.queries, &objective.d_log_z, log_z_rate);
         self.state.step += 1;
         let on_policy = diagnose(self.model, &explored, reward_temperature, self.target.is_base_log_prob);
         let record = StepRecord {
@@ -281,10 +283,10 @@ impl<'a> Trainer<'a> {
         Some(queries.map(|(number, query)| self.state.log_z.get(query.id, start(number))).collect())
     }
 
-    fn update_log_z(&mut self, queries: &[Query], d_log_z: &[f64]) {
+    fn update_log_z(&mut self, queries: &[Query], d_log_z: &[f64], learning_rate: f64) {
         let adamw: AdamW = self.state.optimizer.adamw;
         for (query, gradient) in queries.iter().zip(d_log_z) {
-            self.state.log_z.update(query.id, *gradient, self.method.log_z_learning_rate, &adamw);
+            self.state.log_z.update(query.id, *gradient, learning_rate, &adamw);
         }
     }
 

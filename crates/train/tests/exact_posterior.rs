@@ -47,8 +47,7 @@ fn probabilities(
         true => StopReason::MaxLength,
         false => StopReason::Stop { token: common::STOPS[0] },
     };
-    let trajectories: Vec<Trajectory> =
-        sequences.iter().map(|z| Trajectory { z: z.clone(), stop: stop(z) }).collect();
+    let trajectories: Vec<Trajectory> = sequences.iter().map(|z| Trajectory { z: z.clone(), stop: stop(z) }).collect();
     let queries = [prompt.query.clone()];
     let log_q = log_q(policy, &queries, &vec![0; trajectories.len()], &trajectories, &task.actions).expect("it scores");
     log_q.iter().map(|log_q| log_q.exp()).collect()
@@ -61,7 +60,7 @@ const SETS: [&str; 12] = [
     "reward.temperature_start=1.0",
     "reward.temperature_end=0.7",
     "reward.temperature_horizon=50",
-    "reward.floor=-12",
+    "reward.floor=-6",
     "train.queries_per_step=2",
     "train.samples_per_query=32",
     "optimizer.learning_rate=6e-3",
@@ -94,9 +93,9 @@ fn subtb_reaches_the_exact_posterior_at_every_minimum_length() {
 
 #[test]
 fn zero_rewards_are_learned_too() {
-    let model = common::model("gpt2-tiny");
+    let model = common::model("llama-tiny");
     for min_length in [0, 2] {
-        let distance = train(&model, [min_length, 3], 0.3, &["train.steps=500"]);
+        let distance = train(&model, [min_length, 3], 0.3, &["train.steps=800"]);
         assert!(distance < 0.02, "minimum length {min_length}: total variation {distance}");
     }
 }
@@ -108,7 +107,12 @@ fn other_objectives_reach_it_as_well() {
         &["objective.name=vargrad"][..],
         &["objective.name=db"],
         &["objective.name=tb", "objective.root_flow=learned", "objective.log_z_learning_rate=0.05"],
-        &["objective.lambda=0.9", "objective.normaliser=trajectory", "objective.root_flow=learned", "objective.log_z_learning_rate=0.05"],
+        &[
+            "objective.lambda=0.9",
+            "objective.normaliser=trajectory",
+            "objective.root_flow=learned",
+            "objective.log_z_learning_rate=0.05",
+        ],
     ] {
         let distance = train(&model, [1, 3], 0.0, &[sets, &["train.steps=500"]].concat());
         assert!(distance < 0.02, "{sets:?}: total variation {distance}");

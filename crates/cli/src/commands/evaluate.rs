@@ -56,7 +56,11 @@ fn write_queries(out: &mut impl Write, found: &Evaluation) -> Result<()> {
 
 fn write_summary(out: &mut impl Write, found: &Evaluation, reward_temperature: f64) -> Result<()> {
     let s = &found.summary;
-    writeln!(out, "\n{} prompts, {} draws; means over prompts, in nats; reward temperature {reward_temperature}", s.n_queries, s.n)?;
+    writeln!(
+        out,
+        "\n{} prompts, {} draws; means over prompts, in nats; reward temperature {reward_temperature}",
+        s.n_queries, s.n
+    )?;
     let mut table = Table::new(&["value", ""]);
     let rows = [
         ("variance of log w within a prompt", s.log_w_variance),
@@ -80,8 +84,11 @@ fn write_summary(out: &mut impl Write, found: &Evaluation, reward_temperature: f
     }
     table.write(out)?;
     if !found.queries.iter().all(|query| query.proposals.is_none()) {
-        writeln!(out, "\nEstimates of log Z are lower bounds on average: a higher one from other proposals shows mass that \
-                       the policy misses, as far as these proposals reach.")?;
+        writeln!(
+            out,
+            "\nEstimates of log Z are lower bounds on average: a higher one from other proposals shows mass that \
+                       the policy misses, as far as these proposals reach."
+        )?;
     }
     Ok(())
 }

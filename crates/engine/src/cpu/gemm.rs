@@ -23,13 +23,7 @@ impl<'a> Mat<'a> {
 
     /// The transpose.
     pub(crate) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     /// Some of the rows.
@@ -151,7 +145,9 @@ mod tests {
                 let before = c.clone();
                 matmul(MatMut::new(&mut c, m, n), lhs, rhs, 0.5, Into::Add, Threads::One);
                 for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                    let at = |t: bool, x: &[f32], r, c, rows: usize, cols: usize| if t { x[c * rows + r] } else { x[r * cols + c] };
+                    let at = |t: bool, x: &[f32], r, c, rows: usize, cols: usize| {
+                        if t { x[c * rows + r] } else { x[r * cols + c] }
+                    };
                     let dot: f32 = (0..k).map(|l| at(ta, &a, i, l, m, k) * at(tb, &b, l, j, k, n)).sum();
                     let expected = before[i * n + j] + 0.5 * dot;
                     assert!((c[i * n + j] - expected).abs() < 1e-4, "{} {expected}", c[i * n + j]);

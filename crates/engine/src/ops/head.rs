@@ -145,9 +145,8 @@ impl OnlineSoftmax<'_> {
     }
 
     fn finish(mut self) -> Scored {
-        let lse: Vec<f32> = (0..self.state.rows())
-            .map(|row| self.state.row(row)[MAX] + self.state.row(row)[SUM].ln())
-            .collect();
+        let lse: Vec<f32> =
+            (0..self.state.rows()).map(|row| self.state.row(row)[MAX] + self.state.row(row)[SUM].ln()).collect();
         if let Some(expected) = &mut self.expected {
             rows::for_each(expected, |row, expected| simd::scale(expected, 1.0 / self.state.row(row)[SUM]));
         }
@@ -318,13 +317,8 @@ mod tests {
     fn a_masked_target_has_probability_zero() {
         let (hidden, w) = (tensor(1, 1, D), tensor(2, VOCABULARY, D));
         let mask = all_but(&[7]);
-        let wanted = Wanted {
-            offsets: &[0, 1],
-            targets: &[7],
-            masks: &[&mask],
-            row_mask: &[Some(0)],
-            inverse_temperature: 1.0,
-        };
+        let wanted =
+            Wanted { offsets: &[0, 1], targets: &[7], masks: &[&mask], row_mask: &[Some(0)], inverse_temperature: 1.0 };
         let scored = forward(&hidden, &weight(&w), &wanted, Keep::Scores);
         assert_eq!(scored.log_probs, [f32::NEG_INFINITY]);
     }

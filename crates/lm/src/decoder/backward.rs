@@ -26,14 +26,7 @@ impl Decoder {
     /// Adds the gradients of `Σ c_i log p_i` over the wanted targets, where c is `coefficients`.
     ///
     /// `pass` and `wanted` are those of the forward pass that made `tape`.
-    pub fn backward(
-        &self,
-        tape: &Tape,
-        pass: &Pass,
-        wanted: &Wanted,
-        coefficients: &[f32],
-        gradients: &mut Gradients,
-    ) {
+    pub fn backward(&self, tape: &Tape, pass: &Pass, wanted: &Wanted, coefficients: &[f32], gradients: &mut Gradients) {
         let head = self.head();
         let mut d_normed = self.device.zeros(tape.normed.rows(), tape.normed.cols());
         head::backward_hidden(wanted, &head.weight, &tape.scored, coefficients, &mut d_normed);

@@ -1,10 +1,10 @@
 //! One block: attention and feed-forward, each after a norm and around a residual connection.
 
+use amortize_engine::Tensor;
 use amortize_engine::ops::activation::{self, Activation};
 use amortize_engine::ops::attention::{self, Attended, Heads};
 use amortize_engine::ops::rope::{self, RopeTable};
 use amortize_engine::ops::{elementwise, gather};
-use amortize_engine::Tensor;
 
 use super::backward::Backward;
 use super::forward::{CacheSlot, Pass};

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use amortize_engine::ops::{dropout, elementwise, linear, lora};
 use amortize_engine::Tensor;
+use amortize_engine::ops::{dropout, elementwise, linear, lora};
 
 use super::backward::Backward;
 use super::forward::Pass;
@@ -83,7 +83,8 @@ impl Projection {
             let (a, b) = gradients.site(*number);
             let into = lora::Gradients { a, b };
             let scale = adapter.config().scale();
-            let d_input = lora::backward(dy, site.columns.clone(), input, u, &site.a, &site.b, scale, into, dx.is_some());
+            let d_input =
+                lora::backward(dy, site.columns.clone(), input, u, &site.a, &site.b, scale, into, dx.is_some());
             if let (Some(dx), Some(mut d_input)) = (dx.as_deref_mut(), d_input) {
                 if let Some(mask) = &mask {
                     dropout::in_place(&mut d_input, mask);

@@ -60,9 +60,7 @@ pub struct Rugged {
 impl Rugged {
     /// log R of a sequence after a prompt, in nats.
     pub fn log_reward(&self, query: &Query, z: &[u32]) -> f64 {
-        let hash = z.iter().fold(query.id, |hash, token| {
-            amortize_engine::ops::dropout::mix(hash ^ u64::from(*token))
-        });
+        let hash = z.iter().fold(query.id, |hash, token| amortize_engine::ops::dropout::mix(hash ^ u64::from(*token)));
         let unit = |bits: u64| (bits & 0xffff) as f64 / 65536.0;
         if unit(hash >> 16) < self.zeros { f64::NEG_INFINITY } else { 3.0 * unit(hash) - 2.0 }
     }
