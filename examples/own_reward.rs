@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p amortize-train --example own_reward -- MODEL
 //!
-//! The reward here is R(Z) = p_LM(Z | X) * 3^(number of tokens with an "a"): likely sentences, but with many of the letter. Any function
-//! of text will do, so long as it can be given for every prefix.
+//! The reward here is R(Z) = p_LM(Z | X) * 1.5^(number of tokens with an "a"): likely sentences, with more
+//! of the letter. Any function of text will do, so long as it can be given for every prefix.
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::{Device, Model, Policy};
@@ -24,9 +24,10 @@ policy.max_length = 40
 reward.temperature_start = 1.0
 reward.temperature_end = 1.0
 adapter.rank = 16
-optimizer.learning_rate = 2e-3
+optimizer.learning_rate = 1e-3
+optimizer.decay = "linear"
 objective.normaliser = "trajectory"
-train.steps = 100
+train.steps = 200
 train.seed = 1
 train.queries_per_step = 4
 train.samples_per_query = 16
@@ -46,7 +47,7 @@ impl Reward for LovesTheLetterA<'_> {
         for (i, trajectory) in z.iter().enumerate() {
             let mut letters = 0.0;
             for (k, log_reward) in table.row_mut(i).iter_mut().enumerate() {
-                *log_reward += letters * 3f64.ln();
+                *log_reward += letters * 1.5f64.ln();
                 let token = trajectory.z.get(k).map_or("", |token| self.model.tokenizer.token_text(*token));
                 letters += f64::from(u8::from(token.contains('a')));
             }
@@ -74,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let options = SampleOptions { n: 32, seed: 0, first: 0, policy_temperature: 1.0, reward_temperature: 1.0 };
     for step in 0..=config.train.steps {
-        if step % 25 == 0 {
+        if step % 50 == 0 {
             let policy = Policy::adapted(&model, &trainer.state.adapter);
             let found = evaluate(policy, &mut trainer.target, &task.validation, &task.actions, &options, false)?;
             println!("step {step}: variance of log w {:.2}", found.summary.log_w_variance.unwrap_or(f64::NAN));
