@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::cpu::gemm::Mat;
+use crate::cpu::panels::Panels;
 use crate::device::Device;
 
 /// A row-major matrix of f32 on a device. Its buffer returns to the device's pool when it is dropped.
@@ -129,11 +130,11 @@ impl<'a> Columns<'a> {
 
 /// A weight matrix as `torch.nn.Linear` has it: `[out, in]`, applied as `y = x Wᵀ`.
 ///
-/// The layout inside is the ops' own business: products may want it packed or in lower precision. Only
-/// [`Weight::to_host`] and [`Weight::new`] speak of rows.
+/// It is packed once into the layout that the products read. Only [`Weight::to_host`] and [`Weight::new`] speak of rows.
 #[derive(Clone, Debug)]
 pub struct Weight {
-    data: Tensor,
+    panels: Panels,
+    device: Device,
 }
 
 impl Weight {
@@ -142,36 +143,31 @@ impl Weight {
     /// # Panics
     /// If `values` does not hold `out * input` numbers.
     pub fn new(device: &Device, out: usize, input: usize, values: &[f32]) -> Self {
-        Self { data: device.from_host(out, input, values) }
+        Self { panels: Panels::pack(out, input, values), device: device.clone() }
     }
 
     /// Number of outputs.
     pub fn outputs(&self) -> usize {
-        self.data.rows()
+        self.panels.outputs()
     }
 
     /// Number of inputs.
     pub fn inputs(&self) -> usize {
-        self.data.cols()
+        self.panels.inputs()
     }
 
     /// The device that holds the weight.
     pub fn device(&self) -> &Device {
-        self.data.device()
+        &self.device
     }
 
     /// The values, copied to the host.  `[out, in]`
     pub fn to_host(&self) -> Vec<f32> {
-        self.data.to_host()
+        self.panels.unpack()
     }
 
-    /// The matrix as an operand.  `[out, in]`
-    pub(crate) fn mat(&self) -> Mat<'_> {
-        self.data.view().mat()
-    }
-
-    /// One row of the matrix, for gathers and for targets of the head.  `[in]`
-    pub(crate) fn row(&self, row: usize) -> &[f32] {
-        self.data.row(row)
+    /// The packed values. CPU ops only.
+    pub(crate) fn panels(&self) -> &Panels {
+        &self.panels
     }
 }

@@ -6,7 +6,9 @@ use crate::{Columns, Tensor, Weight};
 /// Row i of the result is row `ids[i]` of the table: `[n, d]`.
 pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
     let mut out = table.device().scratch(ids.len(), table.inputs());
-    rows::for_each(&mut out, |row, out| out.copy_from_slice(table.row(ids[row] as usize)));
+    rows::for_each(&mut out, |row, out| {
+        table.panels().for_output(ids[row] as usize, |column, value| out[column] = value);
+    });
     out
 }
 
@@ -14,9 +16,7 @@ pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
 pub fn embed_add(x: &mut Tensor, table: &Weight, ids: &[u32]) {
     assert_eq!(x.rows(), ids.len());
     rows::for_each(x, |row, x| {
-        for (x, value) in x.iter_mut().zip(table.row(ids[row] as usize)) {
-            *x += value;
-        }
+        table.panels().for_output(ids[row] as usize, |column, value| x[column] += value);
     });
 }
 

@@ -11,13 +11,16 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Into, Mat, MatMut, Threads, matmul};
+use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::panels::WIDTH;
 use crate::cpu::rows;
 use crate::cpu::simd;
 use crate::{Tensor, Weight};
 
+/// Panels of the output matrix in a chunk.
+const PANELS: usize = 32;
 /// Vocabulary entries of a chunk.
-const CHUNK: usize = 1024;
+const CHUNK: usize = PANELS * WIDTH;
 
 /// A set of allowed tokens: bit `id % 64` of word `id / 64`.
 pub type MaskBits<'a> = &'a [u64];
@@ -96,6 +99,11 @@ fn chunks(vocabulary: usize) -> impl Iterator<Item = Range<usize>> {
     (0..vocabulary).step_by(CHUNK).map(move |start| start..vocabulary.min(start + CHUNK))
 }
 
+/// The panels that hold a chunk.
+fn panels_of(chunk: &Range<usize>) -> Range<usize> {
+    chunk.start / WIDTH..chunk.end.div_ceil(WIDTH)
+}
+
 /// Columns of the running state of a row: the largest logit so far, the sum of exponentials relative to it, and
 /// what the last chunk multiplied that sum by.
 const MAX: usize = 0;
@@ -125,11 +133,8 @@ impl OnlineSoftmax<'_> {
             state[MAX] = max;
         });
         if let Some(expected) = &mut self.expected {
-            let (n, d) = (expected.rows(), expected.cols());
             rows::for_each(expected, |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]));
-            let embeddings = weight.mat().rows_range(chunk);
-            let sums = MatMut::new(expected.host_mut(), n, d);
-            matmul(sums, logits.view().mat(), embeddings, 1.0, Into::Add, Threads::All);
+            weight.panels().backward(panels_of(&chunk), logits.host(), expected.host_mut());
         }
     }
 
@@ -162,11 +167,9 @@ impl OnlineSoftmax<'_> {
 
 /// Logits of some vocabulary entries, with temperature and masks applied.  `[rows, chunk]`
 fn chunk_logits(hidden: &Tensor, weight: &Weight, wanted: &Wanted, chunk: Range<usize>) -> Tensor {
-    let mut logits = hidden.device().scratch(hidden.rows(), chunk.len());
-    let product = MatMut::new(logits.host_mut(), hidden.rows(), chunk.len());
-    let embeddings: Mat = weight.mat().rows_range(chunk.clone());
+    let mut logits = hidden.device().zeros(hidden.rows(), chunk.len());
     let scale = wanted.inverse_temperature;
-    matmul(product, hidden.view().mat(), embeddings.t(), scale, Into::Overwrite, Threads::All);
+    weight.panels().forward(panels_of(&chunk), hidden.host(), scale, logits.host_mut());
     if wanted.row_mask.iter().any(Option::is_some) {
         rows::for_each(&mut logits, |row, logits| {
             if let Some(mask) = wanted.mask_of(row) {
@@ -205,7 +208,7 @@ pub fn backward_hidden(wanted: &Wanted, weight: &Weight, scored: &Scored, coeffi
         for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
             if *c != 0.0 {
                 assert!(wanted.mask_of(row).is_none_or(|mask| allows(mask, *target as usize)), "a masked target");
-                simd::axpy(dh, scale * c, weight.row(*target as usize));
+                weight.panels().for_output(*target as usize, |i, weight| dh[i] += scale * c * weight);
                 total += c;
             }
         }

@@ -6,23 +6,20 @@ use crate::{Tensor, Weight};
 
 /// `y = x Wᵀ + b`: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
 pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
-    let (n, out) = (x.rows(), weight.outputs());
-    let mut y = x.device().scratch(n, out);
-    let into = match bias {
-        Some(bias) => {
-            rows::for_each(&mut y, |_, y| y.copy_from_slice(bias.host()));
-            Into::Add
-        }
-        None => Into::Overwrite,
-    };
-    matmul(MatMut::new(y.host_mut(), n, out), x.view().mat(), weight.mat().t(), 1.0, into, Threads::All);
+    let mut y = x.device().scratch(x.rows(), weight.outputs());
+    rows::for_each(&mut y, |_, y| match bias {
+        Some(bias) => y.copy_from_slice(bias.host()),
+        None => y.fill(0.0),
+    });
+    let panels = weight.panels();
+    panels.forward(0..panels.count(), x.host(), 1.0, y.host_mut());
     y
 }
 
 /// `dx += dy W`: dy `[n, out]` -> dx `[n, in]`.
 pub fn backward_input(dy: &Tensor, weight: &Weight, dx: &mut Tensor) {
-    let (n, input) = (dx.rows(), dx.cols());
-    matmul(MatMut::new(dx.host_mut(), n, input), dy.view().mat(), weight.mat(), 1.0, Into::Add, Threads::All);
+    let panels = weight.panels();
+    panels.backward(0..panels.count(), dy.host(), dx.host_mut());
 }
 
 /// `dW += dyᵀ x`: dW `[out, in]`. Only for weights that are trained.

@@ -1,0 +1,112 @@
+//! Which vector instructions the kernels use: the widest that the CPU has, or those that `AMORTIZE_SIMD` names.
+
+use std::sync::OnceLock;
+
+use pulp::{Arch, Scalar128b, Simd, WithSimd};
+
+/// A kernel, written once for all instruction sets.
+pub(crate) trait Job: Sized {
+    /// Does the work. Must be `#[inline(always)]`, so that it is compiled for the instruction set of its caller.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// Names of the instruction sets that `AMORTIZE_SIMD` may force, narrowest first.
+const PORTABLE: &str = "portable";
+
+/// The choice of this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    name: &'static str,
+    arch: Arch,
+}
+
+fn chosen() -> Choice {
+    static CHOICE: OnceLock<Choice> = OnceLock::new();
+    #[cfg(test)]
+    if let Some(forced) = FORCED.with(std::cell::Cell::get) {
+        return forced;
+    }
+    *CHOICE.get_or_init(|| {
+        let available = available();
+        let widest = *available.last().expect("portable code runs anywhere");
+        match std::env::var("AMORTIZE_SIMD") {
+            Ok(name) => available.into_iter().find(|choice| choice.name == name).unwrap_or(widest),
+            Err(_) => widest,
+        }
+    })
+}
+
+/// What this CPU can run, narrowest first: portable code, AVX2 with FMA, AVX-512 on x86-64; NEON on aarch64.
+pub(crate) fn available() -> Vec<Choice> {
+    let mut choices = vec![Choice { name: PORTABLE, arch: Arch::Scalar }];
+    choices.extend(native::choices());
+    choices
+}
+
+#[cfg(target_arch = "x86_64")]
+mod native {
+    use super::{Arch, Choice};
+
+    pub(super) fn choices() -> Vec<Choice> {
+        let avx2 = pulp::x86::V3::try_new().map(|v3| Choice { name: "avx2", arch: Arch::V3(v3) });
+        let avx512 = pulp::x86::V4::try_new().map(|v4| Choice { name: "avx512", arch: Arch::V4(v4) });
+        avx2.into_iter().chain(avx512).collect()
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod native {
+    use super::{Arch, Choice};
+
+    pub(super) fn choices() -> Vec<Choice> {
+        vec![Choice { name: "native", arch: Arch::new() }]
+    }
+}
+
+/// Runs a kernel on the chosen instruction set.
+pub(crate) fn run(job: impl Job) {
+    struct Dispatch<J>(J);
+    impl<J: Job> WithSimd for Dispatch<J> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            self.0.run(simd);
+        }
+    }
+    match chosen() {
+        // One lane would be one multiplication at a time; four let the compiler use what every CPU has.
+        Choice { name: PORTABLE, .. } => job.run(Scalar128b),
+        Choice { arch, .. } => arch.dispatch(Dispatch(job)),
+    }
+}
+
+/// Lanes of a vector of the chosen instruction set.
+pub(crate) fn lanes() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    match chosen() {
+        Choice { name: PORTABLE, .. } => Scalar128b::F32_LANES,
+        Choice { arch, .. } => arch.dispatch(Lanes),
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Choice>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `body` with an instruction set forced, in a pool of one thread, which alone sees it.
+#[cfg(test)]
+pub(crate) fn with(choice: Choice, body: impl FnOnce() + Send) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(|| {
+        FORCED.with(|forced| forced.set(Some(choice)));
+        body();
+    });
+}
