@@ -25,6 +25,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// How well a policy samples its target: variance of log w, log Z, ESS, ELBO, diversity
     Evaluate(EvaluateArgs),
+    /// Make a run's report.html, and print its path
+    Report(ReportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -107,7 +109,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Samples per prompt
-    #[arg(short, value_name = "N", default_value_t = 1)]
+    #[arg(short, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub n: usize,
     /// Decides the draws
     #[arg(long, default_value_t = 0)]
@@ -155,7 +157,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub data: Option<PathBuf>,
     /// Draws per prompt
-    #[arg(short, value_name = "N", default_value_t = 32)]
+    #[arg(short, value_name = "N", default_value_t = 32, value_parser = at_least_one)]
     pub n: usize,
     /// Decides the draws
     #[arg(long, default_value_t = 0)]
@@ -166,6 +168,22 @@ pub struct EvaluateArgs {
     /// Print one JSON object with every query
     #[arg(long)]
     pub json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a whole number of 1 or more is needed".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize report run")]
+pub struct ReportArgs {
+    /// A run, finished or not
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
 }
 
 fn positive(text: &str) -> Result<f64, String> {

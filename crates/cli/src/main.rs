@@ -23,16 +23,23 @@ fn main() -> ExitCode {
         Command::Sample(args) => commands::sample::run(&args),
         Command::Score(args) => commands::score::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Report(args) => commands::report::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             let interrupted = matches!(error.downcast_ref(), Some(TrainError::Interrupted { .. }));
             ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
         }
     }
+}
+
+/// The error with its causes, but for those that its own text ends with already.
+fn message(error: &anyhow::Error) -> String {
+    let causes = error.chain().skip(1).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 /// Whoever read our output has seen enough, as `head` does.

@@ -121,6 +121,11 @@ pub enum LmError {
     /// An adapter that cannot be made or does not fit its model.
     #[error("adapter: {0}")]
     Adapter(String),
+    /// A model whose next-token distribution is none.
+    #[error(
+        "the model's next-token probabilities are not numbers: its weights or its adapter hold NaN or infinite values"
+    )]
+    NotFinite,
     /// A token sequence that the model cannot read.
     #[error("{0}")]
     Sequence(String),

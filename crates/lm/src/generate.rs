@@ -43,7 +43,7 @@ pub struct Generated {
 ///
 /// # Errors
 /// If a prompt is empty, has tokens out of range, or leaves no room in the context for the longest continuation; or a
-/// temperature is not positive.
+/// temperature is not positive; or the model's probabilities are not numbers.
 pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &ActionSpace) -> Result<Vec<Generated>> {
     for prompt in prompts {
         check_prompt(policy, prompt, actions)?;
@@ -54,7 +54,7 @@ pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &
     }
     let mut generated = Vec::with_capacity(draws.len());
     for draws in draws.chunks(LIVE) {
-        generated.extend(Decoding::start(policy, prompts, draws, actions).finish());
+        generated.extend(Decoding::start(policy, prompts, draws, actions)?.finish()?);
     }
     Ok(generated)
 }
@@ -102,7 +102,7 @@ struct Sequence {
 
 impl<'a> Decoding<'a> {
     /// Reads the prompts and takes the first step of every draw.
-    fn start(policy: Policy<'a>, prompts: &'a [Vec<u32>], draws: &[Draw], actions: &'a ActionSpace) -> Self {
+    fn start(policy: Policy<'a>, prompts: &'a [Vec<u32>], draws: &[Draw], actions: &'a ActionSpace) -> Result<Self> {
         let mut rows = 0;
         let mut reserve = |len: usize| {
             rows += len;
@@ -125,8 +125,8 @@ impl<'a> Decoding<'a> {
         let cache = KvCache::new(&policy.model.decoder, rows);
         let mut decoding = Self { policy, actions, prompts, prompt_rows, cache, sequences };
         let first = decoding.read_prompts();
-        decoding.choose(first);
-        decoding
+        decoding.choose(first)?;
+        Ok(decoding)
     }
 
     /// Fills the cache with the prompts. Returns the logits of every sequence's first token.
@@ -144,17 +144,17 @@ impl<'a> Decoding<'a> {
     }
 
     /// Takes steps until every sequence has stopped.
-    fn finish(mut self) -> Vec<Generated> {
+    fn finish(mut self) -> Result<Vec<Generated>> {
         while self.sequences.iter().any(|sequence| !sequence.done) {
             let logits = self.step();
-            self.choose(logits);
+            self.choose(logits)?;
         }
         let generated = |sequence: Sequence| Generated {
             tokens: sequence.tokens,
             stop_token: sequence.stop_token,
             log_q: sequence.log_q,
         };
-        self.sequences.into_iter().map(generated).collect()
+        Ok(self.sequences.into_iter().map(generated).collect())
     }
 
     /// Feeds the last token of every live sequence. Returns their next logits.
@@ -174,7 +174,7 @@ impl<'a> Decoding<'a> {
     }
 
     /// Draws the next action of every live sequence from its row of logits.
-    fn choose(&mut self, logits: Tensor) {
+    fn choose(&mut self, logits: Tensor) -> Result<()> {
         let actions = self.actions;
         let mut live: Vec<&mut Sequence> = self.sequences.iter_mut().filter(|sequence| !sequence.done).collect();
         let steps: Vec<Step> = live.iter().map(|sequence| actions.at(&sequence.tokens)).collect();
@@ -188,6 +188,9 @@ impl<'a> Decoding<'a> {
             })
             .collect();
         let sampled = sample::categorical(logits, &wishes);
+        if !sampled.is_finite() {
+            return Err(LmError::NotFinite);
+        }
         for (row, (sequence, step)) in live.iter_mut().zip(&steps).enumerate() {
             let token = sampled.id(row);
             if step.stop.contains(&token) {
@@ -200,6 +203,7 @@ impl<'a> Decoding<'a> {
                 sequence.done = actions.at(&sequence.tokens).forced;
             }
         }
+        Ok(())
     }
 }
 

@@ -104,6 +104,9 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
             task.train.len()
         )));
     }
+    if !saved.order.is_pass_over(task.train.len()) {
+        return Err(bad("is damaged: its order of queries does not have each of them once".into()));
+    }
     let check = |query: u64, trajectory: &amortize_gfn::Trajectory| {
         let stop = match trajectory.stop {
             StopReason::Stop { token } => Some(token),

@@ -16,8 +16,8 @@ pub fn read_prompts(path: &Path) -> Result<Vec<String>> {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         bad(Some(line + 1), "is not UTF-8 text; save the file as UTF-8".into())
     })?;
-    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    let prompts: Vec<String> = lines.map(|line| line.trim_start_matches('\u{feff}').to_string()).collect();
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let prompts: Vec<String> = lines.map(str::to_string).collect();
     if prompts.is_empty() {
         return Err(bad(None, "has no prompts; write one a line".into()));
     }

@@ -50,7 +50,7 @@ pub enum TrainError {
     Diverged {
         /// The optimizer step.
         step: u64,
-        /// Loss or gradient.
+        /// Loss, gradient or policy.
         what: &'static str,
     },
     /// Ctrl-C; everything up to the last step is saved.

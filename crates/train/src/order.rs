@@ -34,6 +34,13 @@ impl QueryOrder {
         numbers
     }
 
+    /// Whether this is a pass over `n` queries, as one from a file may not be.
+    pub fn is_pass_over(&self, n: usize) -> bool {
+        let mut seen = self.order.clone();
+        seen.sort_unstable();
+        self.next <= n && seen.into_iter().eq(0..n)
+    }
+
     /// How many queries there are.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -59,5 +66,13 @@ mod tests {
             assert_eq!(sorted, (0..20).collect::<Vec<_>>());
         }
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn an_order_that_is_none_is_told() {
+        let order = QueryOrder::new(3, Generator::new(3, "queries"));
+        assert!(order.is_pass_over(3) && !order.is_pass_over(4));
+        assert!(!QueryOrder { order: vec![0, 1, 1], ..order.clone() }.is_pass_over(3));
+        assert!(!QueryOrder { next: 4, ..order }.is_pass_over(3));
     }
 }

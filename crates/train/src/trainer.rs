@@ -12,7 +12,7 @@ use amortize_gfn::{
 };
 use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder::Gradients;
-use amortize_lm::{Adapter, Model, Policy};
+use amortize_lm::{Adapter, LmError, Model, Policy};
 
 use crate::config::Config;
 use crate::error::{Result, TrainError};
@@ -180,7 +180,11 @@ impl<'a> Trainer<'a> {
             target: &mut self.target,
             rng: &mut self.state.explore_rng,
         };
-        explorer.explore(queries, self.method.samples_per_query)
+        let step = self.state.step + 1;
+        explorer.explore(queries, self.method.samples_per_query).map_err(|error| match error {
+            TrainError::Lm(LmError::NotFinite) => TrainError::Diverged { step, what: "policy" },
+            other => other,
+        })
     }
 
     /// The objective on the whole batch and its gradient, whatever the size of the micro-batches.

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod evaluate;
+pub mod report;
 pub mod sample;
 pub mod score;
 pub mod train;

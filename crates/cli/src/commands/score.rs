@@ -29,7 +29,8 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         (None, text) => tokenizer.encode_completion(text.as_deref().unwrap_or(""))?,
     };
     let log_probs = source.policy().score_completion(&prompt, &tokens)?;
-    let log_prob = log_probs.iter().sum();
+    // Not sum(): that of nothing is -0.0.
+    let log_prob = log_probs.iter().fold(0.0, |sum, log_prob| sum + log_prob);
     let scored = Scored { tokens, log_probs, log_prob };
     let mut out = std::io::stdout().lock();
     if args.json {

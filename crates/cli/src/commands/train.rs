@@ -12,6 +12,7 @@ use amortize_train::task::Task;
 use anyhow::{Context, Result, bail};
 
 use crate::args::TrainArgs;
+use crate::commands::report::Reporting;
 use crate::progress::Progress;
 use crate::source::use_threads;
 
@@ -81,12 +82,15 @@ fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
         task.validation.len(),
         session.state().adapter.parameter_count(),
     );
-    let mut progress = Progress::new(step, total);
+    let mut observer = Reporting::new(session.run_dir().path(), Progress::new(step, total))?;
     let stop = stop_on_interrupt()?;
-    session.train(&mut progress, &stop)?;
-    drop(progress);
+    let outcome = session.train(&mut observer, &stop);
+    observer.write();
+    drop(observer);
+    outcome?;
     let run = session.run_dir();
     eprintln!("done: the adapter is {}", run.adapter_dir().display());
+    eprintln!("report: {}", run.report_path().display());
     eprintln!("try: amortize sample --run {} --prompt TEXT -n 5", run.path().display());
     Ok(())
 }

@@ -1,1 +1,9 @@
-//! x
+//! The binary as its users meet it: every test starts the real `amortize` on tiny random models.
+
+mod bad_input;
+mod evaluate;
+mod interrupts;
+mod runs;
+mod sample;
+mod score;
+mod support;

@@ -20,6 +20,9 @@ use super::shared::SharedRows;
 pub(crate) const WIDTH: usize = 32;
 /// Inputs that the forward product takes at once, so that a panel's part stays in the cache while all rows pass.
 const DEPTH: usize = 512;
+/// Multiplications below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 20;
+
 /// One input's weights to the outputs of a panel: aligned, because a vector across two cache lines costs two loads.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -102,7 +105,7 @@ impl Panels {
         }
         let x = RowTiles::pack(x, self.inputs, scale);
         let y = SharedRows::new(y, n, width);
-        panels.clone().into_par_iter().for_each(|panel| {
+        panels.clone().into_par_iter().with_min_len(panels_per_task(n, self.inputs)).for_each(|panel| {
             let first = (panel - panels.start) * WIDTH;
             let columns = first..width.min(first + WIDTH);
             run(ForwardPanel { lines: self.panel(panel), x: &x, y, columns });
@@ -119,7 +122,8 @@ impl Panels {
         }
         let dy = RowTiles::pack(dy, width, 1.0);
         let dx = SharedRows::new(dx, n, self.inputs);
-        (0..self.inputs.div_ceil(WIDTH)).into_par_iter().for_each_init(Vec::new, |lines, strip| {
+        let strips = (0..self.inputs.div_ceil(WIDTH)).into_par_iter().with_min_len(panels_per_task(n, width));
+        strips.for_each_init(Vec::new, |lines, strip| {
             let inputs = strip * WIDTH..self.inputs.min((strip + 1) * WIDTH);
             self.transpose(&panels, &inputs, lines);
             run(ForwardPanel { lines: &lines[..width], x: &dy, y: dx, columns: inputs });
@@ -140,6 +144,11 @@ impl Panels {
             }
         }
     }
+}
+
+/// How many panels of `inputs` lines make a task worth its while for `n` rows.
+fn panels_per_task(n: usize, inputs: usize) -> usize {
+    WORTH_A_THREAD.div_ceil(n * inputs * WIDTH)
 }
 
 /// Rows of x in tiles as high as the forward product's register tile: `[tile, input, row of the tile]`.

@@ -32,6 +32,11 @@ impl Sampled {
         self.ids[row]
     }
 
+    /// Whether every row was a distribution: no logit NaN or infinite, some token allowed.
+    pub fn is_finite(&self) -> bool {
+        self.lse.iter().all(|lse| lse.is_finite())
+    }
+
     /// log p of a token in a row's distribution, in nats.
     pub fn log_prob(&self, row: usize, id: u32) -> f64 {
         f64::from(self.logits.row(row)[id as usize]) - self.lse[row]
@@ -121,6 +126,16 @@ mod tests {
             let expected = sampled.log_prob(0, id as u32).exp() * draws as f64;
             // A grid of uniforms hits each interval to within one point, plus the rounding of f32 masses.
             assert!((*count as f64 - expected).abs() < 2.0, "token {id}: {count} of {expected}");
+        }
+    }
+
+    #[test]
+    fn logits_that_are_no_numbers_show() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut logits = tensor(1, 1, 300);
+            logits.host_mut()[280] = bad;
+            let wish = Distribution { mask: &[u64::MAX; 5], inverse_temperature: 1.0, uniform: 0.5 };
+            assert!(!categorical(logits, &[wish]).is_finite());
         }
     }
 

@@ -1,0 +1,48 @@
+//! `amortize report`, and the page of a run that is going.
+
+use std::io::Write;
+use std::path::Path;
+
+use amortize_runlog::RunDir;
+use amortize_train::metrics::{EvaluateRecord, StepRecord, TimingRecord};
+use amortize_train::session::Observer;
+use anyhow::Result;
+
+use crate::args::ReportArgs;
+
+pub fn run(args: &ReportArgs) -> Result<()> {
+    let path = amortize_report::write(&RunDir::open_read(&args.run)?)?;
+    writeln!(std::io::stdout(), "{}", path.display())?;
+    Ok(())
+}
+
+/// Keeps a run's page up to date, and tells another observer what it is told.
+pub struct Reporting<O> {
+    run: RunDir,
+    inner: O,
+}
+
+impl<O: Observer> Reporting<O> {
+    /// For the run at `path`, which another owner may have locked.
+    pub fn new(path: &Path, inner: O) -> Result<Self> {
+        Ok(Self { run: RunDir::open_read(path)?, inner })
+    }
+
+    /// Writes the page. A run goes on without one.
+    pub fn write(&self) {
+        if let Err(error) = amortize_report::write(&self.run) {
+            eprintln!("warning: there is no new report.html: {error}");
+        }
+    }
+}
+
+impl<O: Observer> Observer for Reporting<O> {
+    fn step(&mut self, record: &StepRecord, timing: &TimingRecord, total: u64) {
+        self.inner.step(record, timing, total);
+    }
+
+    fn evaluated(&mut self, record: &EvaluateRecord) {
+        self.inner.evaluated(record);
+        self.write();
+    }
+}

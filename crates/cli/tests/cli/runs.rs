@@ -1,0 +1,78 @@
+//! What determines a run: its config and its seed, and nothing else.
+
+use std::fs;
+
+use crate::support::*;
+
+const SHORT: &str = "train.steps=12";
+
+#[test]
+fn a_seed_determines_a_run() {
+    let place = Place::new();
+    let [first, second] = ["first", "second"].map(|out| place.train(out, &[SHORT]));
+    assert_same_run(&first, &second);
+    let other = place.train("other", &[SHORT, "train.seed=8"]);
+    for file in ["metrics.jsonl", "samples.jsonl", "adapter/adapter_model.safetensors"] {
+        let read = |run: &str| fs::read(format!("{run}/{file}")).unwrap();
+        assert!(read(&first) != read(&other), "{file} is the same with another seed");
+    }
+}
+
+#[test]
+fn a_set_overrides_the_config_and_the_last_one_counts() {
+    let place = Place::new();
+    let run =
+        place.train("run", &["train.steps=3", "reward.temperature_end=0.9", "train.steps=5", "optimizer.clip_norm="]);
+    let config = fs::read_to_string(format!("{run}/config.toml")).unwrap();
+    for line in ["steps = 5", "temperature_end = 0.9", "seed = 7"] {
+        assert!(config.lines().any(|found| found == line), "{line} is not in\n{config}");
+    }
+    assert!(!config.contains("\nclip_norm"), "{config}");
+    assert_eq!(logged_step(&run), Some(5));
+}
+
+#[test]
+fn the_resolved_config_reproduces_the_run_from_anywhere() {
+    let place = Place::new();
+    place.write("relative.toml", fs::read_to_string(place.path("config.toml")).unwrap().replace(&place.path(""), ""));
+    let args = ["train", "relative.toml", "--set", SHORT, "--out", "run"];
+    let output = command(&args).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", Finished::from(output).stderr);
+    let (run, again) = (place.path("run"), place.path("again"));
+    succeed(&["train", &format!("{run}/config.toml"), "--out", &again]);
+    assert_same_run(&run, &again);
+}
+
+#[test]
+fn a_finished_run_that_is_given_more_steps_equals_a_longer_one() {
+    let place = Place::new();
+    let sets = ["optimizer.decay=none", "evaluate.every=6"];
+    let whole = place.train("whole", &[&sets[..], &["train.steps=24"]].concat());
+    let run = place.train("run", &[&sets[..], &["train.steps=12"]].concat());
+    succeed(&["train", "--resume", &run, "--set", "train.steps=24"]);
+    // The card says how many steps were planned when the best was found.
+    [&whole, &run].map(|run| fs::remove_file(format!("{run}/adapter_best/README.md")).unwrap());
+    assert_same_run(&whole, &run);
+}
+
+#[test]
+fn resuming_a_finished_run_changes_nothing() {
+    let place = Place::new();
+    let run = place.train("run", &[SHORT]);
+    let before = files(&run);
+    succeed(&["train", "--resume", &run]);
+    assert_same(&before, &files(&run), "the run");
+}
+
+#[test]
+fn a_run_starts_from_the_adapter_that_it_is_given() {
+    let place = Place::new();
+    let adapter = format!("{}/adapter-rslora", fixture("llama3-rope"));
+    let run = place.train("run", &["train.steps=1", "optimizer.warmup_steps=2", &format!("model.adapter={adapter}")]);
+    // The first step's learning rate is 0.
+    let sample = |adapter: &str| {
+        let model = fixture("llama3-rope");
+        succeed(&["sample", "--model", &model, "--adapter", adapter, "-n", "5", "--json"])
+    };
+    assert_eq!(sample(&adapter), sample(&format!("{run}/adapter")));
+}
