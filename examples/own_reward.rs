@@ -26,8 +26,13 @@ reward.temperature_end = 1.0
 adapter.rank = 16
 optimizer.learning_rate = 1e-3
 optimizer.decay = "linear"
+explore.on_policy = 0.75
+explore.tempered = 0.25
+explore.replay = 0.0
+explore.temperature_min = 0.8
+explore.temperature_max = 1.2
 objective.normaliser = "trajectory"
-train.steps = 200
+train.steps = 300
 train.seed = 1
 train.queries_per_step = 4
 train.samples_per_query = 16
@@ -73,9 +78,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let state = State::new(&config, &model, &task)?;
     let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };
 
-    let options = SampleOptions { n: 32, seed: 0, first: 0, policy_temperature: 1.0, reward_temperature: 1.0 };
+    let options = SampleOptions { n: 64, seed: 0, first: 0, policy_temperature: 1.0, reward_temperature: 1.0 };
     for step in 0..=config.train.steps {
-        if step % 50 == 0 {
+        if step % 100 == 0 {
             let policy = Policy::adapted(&model, &trainer.state.adapter);
             let found = evaluate(policy, &mut trainer.target, &task.validation, &task.actions, &options, false)?;
             println!("step {step}: variance of log w {:.2}", found.summary.log_w_variance.unwrap_or(f64::NAN));

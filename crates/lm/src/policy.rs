@@ -66,6 +66,10 @@ impl Questions {
         self.asked.is_empty()
     }
 
+    fn mask_words(&self) -> Vec<&[u64]> {
+        self.masks.iter().map(TokenMask::words).collect()
+    }
+
     fn compile(&self) -> Compiled {
         let mut order: Vec<usize> = (0..self.asked.len()).collect();
         order.sort_by_key(|i| (self.asked[*i], *i));
@@ -158,14 +162,9 @@ impl<'a> Policy<'a> {
     /// # Errors
     /// If a token is not in the vocabulary or a sequence is longer than the model's context.
     pub fn score(&self, forest: &Forest, questions: &Questions) -> Result<Vec<f64>> {
-        self.model.check(forest)?;
-        self.check_targets(questions)?;
-        let compiled = questions.compile();
-        let masks: Vec<&[u64]> = questions.masks.iter().map(TokenMask::words).collect();
-        let plan = forest.attention_plan();
-        let wanted = compiled.wanted(&masks);
-        let pass = Pass { batch: batch(forest, &plan), adapter: self.adapter, dropout: self.dropout };
-        let scored = self.model.decoder.score(&pass, &compiled.rows, &wanted);
+        let (compiled, plan) = self.prepare(forest, questions)?;
+        let masks = questions.mask_words();
+        let scored = self.model.decoder.score(&self.pass(forest, &plan), &compiled.rows, &compiled.wanted(&masks));
         Ok(compiled.restore(&scored.log_probs))
     }
 
@@ -174,16 +173,23 @@ impl<'a> Policy<'a> {
     /// # Errors
     /// As [`Policy::score`].
     pub fn score_with_tape(&self, forest: &Forest, questions: &Questions) -> Result<ScoredWithTape> {
-        self.model.check(forest)?;
-        self.check_targets(questions)?;
-        let compiled = questions.compile();
-        let masks: Vec<&[u64]> = questions.masks.iter().map(TokenMask::words).collect();
-        let plan = forest.attention_plan();
-        let wanted = compiled.wanted(&masks);
-        let pass = Pass { batch: batch(forest, &plan), adapter: self.adapter, dropout: self.dropout };
-        let tape = self.model.decoder.score_with_tape(&pass, &compiled.rows, &wanted);
+        let (compiled, plan) = self.prepare(forest, questions)?;
+        let masks = questions.mask_words();
+        let pass = self.pass(forest, &plan);
+        let tape = self.model.decoder.score_with_tape(&pass, &compiled.rows, &compiled.wanted(&masks));
         let log_probs = compiled.restore(&tape.scored.log_probs);
         Ok(ScoredWithTape { log_probs, compiled, tape, plan })
+    }
+
+    fn prepare(&self, forest: &Forest, questions: &Questions) -> Result<(Compiled, AttentionPlan)> {
+        self.model.check(forest)?;
+        questions.asked.iter().try_for_each(|asked| self.model.check_token(asked.target))?;
+        Ok((questions.compile(), forest.attention_plan()))
+    }
+
+    fn pass<'b>(&'b self, forest: &'b Forest, plan: &'b AttentionPlan) -> Pass<'b> {
+        let batch = Batch { tokens: forest.tokens(), depths: forest.depths(), path_keys: forest.path_keys(), plan };
+        Pass { batch, adapter: self.adapter, dropout: self.dropout }
     }
 
     /// Adds the gradient of `Σ c_i log p_i` over the questions, c in the order of asking.
@@ -199,10 +205,9 @@ impl<'a> Policy<'a> {
         gradients: &mut Gradients,
     ) {
         assert_eq!(coefficients.len(), scored.log_probs.len());
-        let masks: Vec<&[u64]> = questions.masks.iter().map(TokenMask::words).collect();
+        let masks = questions.mask_words();
         let coefficients = scored.compiled.arrange(coefficients);
-        let pass = Pass { batch: batch(forest, &scored.plan), adapter: self.adapter, dropout: self.dropout };
-        let wanted = scored.compiled.wanted(&masks);
+        let (pass, wanted) = (self.pass(forest, &scored.plan), scored.compiled.wanted(&masks));
         self.model.decoder.backward(&scored.tape, &pass, &wanted, &coefficients, gradients);
     }
 
@@ -224,14 +229,6 @@ impl<'a> Policy<'a> {
         }
         self.score(&forest, &questions)
     }
-
-    fn check_targets(&self, questions: &Questions) -> Result<()> {
-        questions.asked.iter().try_for_each(|asked| self.model.check_token(asked.target))
-    }
-}
-
-fn batch<'a>(forest: &'a Forest, plan: &'a AttentionPlan) -> Batch<'a> {
-    Batch { tokens: forest.tokens(), depths: forest.depths(), path_keys: forest.path_keys(), plan }
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 //! The plot is as wide as there is room while its text keeps its size: curves are in an inner SVG that is stretched,
 //! everything else is placed in percent.
 
-use std::fmt::Write;
-
 use crate::html::{Escaped, number};
-use crate::scale::Scale;
+use crate::scale::{Scale, Tick};
 use crate::series::{Point, Series};
 
 /// The width and height of the inner SVG.
@@ -67,21 +65,19 @@ impl Chart {
         let mut html = format!("<figure>\n<figcaption><h3>{title}</h3><p>{note}{scale}</p></figcaption>\n");
         html += &legend(&series);
         html += &plot.map_or("<p class=\"empty\">No finite values.</p>\n".into(), |plot| plot.svg(title, &series));
-        html += "</figure>\n";
-        Some(html)
+        Some(html + "</figure>\n")
     }
 }
 
 /// The series with the look of their curves and their last values.
 fn legend(series: &[&Series]) -> String {
-    let mut html = String::from("<ul class=\"legend\">\n");
-    for (index, series) in series.iter().enumerate() {
-        let (name, last) = (Escaped(&series.name), number(series.last()));
-        html += &format!(
-            "<li><svg class=\"swatch s{index}\" aria-hidden=\"true\"><line x2=\"100%\" y1=\"50%\" y2=\"50%\"/></svg>{name} <b>{last}</b></li>\n"
-        );
-    }
-    html + "</ul>\n"
+    let item = |(index, series): (usize, &&Series)| {
+        let line = r#"<line x2="100%" y1="50%" y2="50%"/>"#;
+        let swatch = format!(r#"<svg class="swatch s{index}" aria-hidden="true">{line}</svg>"#);
+        format!("<li>{swatch}{} <b>{}</b></li>\n", Escaped(&series.name), number(series.last()))
+    };
+    let items: String = series.iter().enumerate().map(item).collect();
+    format!("<ul class=\"legend\">\n{items}</ul>\n")
 }
 
 struct Plot {
@@ -92,62 +88,54 @@ struct Plot {
 
 impl Plot {
     fn svg(&self, title: &str, series: &[&Series]) -> String {
-        let last = self.x.high();
-        let mut svg = format!(
-            "<svg class=\"plot\" role=\"img\" aria-label=\"{}\" data-last=\"{last}\">\n",
-            describe(title, series)
-        );
-        self.grid(&mut svg);
-        let _ = writeln!(svg, "<svg viewBox=\"0 0 {SIDE} {SIDE}\" preserveAspectRatio=\"none\">");
-        for (index, series) in series.iter().enumerate() {
-            self.curve(&mut svg, index, series);
-        }
-        svg += "</svg>\n";
-        if let Look::Dots { best } = self.look {
-            for (index, series) in series.iter().enumerate() {
-                self.dots(&mut svg, index, series, best);
-            }
-        }
-        svg + "</svg>\n"
+        let series = || series.iter().copied().enumerate();
+        let words = describe(title, series().map(|(_, series)| series));
+        let curves: String = series().map(|(index, series)| self.curve(index, series)).collect();
+        let dots: String = match self.look {
+            Look::Dots { best } => series().map(|(index, series)| self.dots(index, series, best)).collect(),
+            Look::Smoothed | Look::Plain => String::new(),
+        };
+        let (last, axes) = (self.x.high(), self.axes());
+        format!(
+            r#"<svg class="plot" role="img" aria-label="{words}" data-last="{last}">
+{axes}<svg viewBox="0 0 {SIDE} {SIDE}" preserveAspectRatio="none">
+{curves}</svg>
+{dots}</svg>
+"#
+        )
     }
 
-    fn grid(&self, svg: &mut String) {
-        *svg += "<g class=\"axes\" aria-hidden=\"true\">\n";
-        for tick in &self.y.ticks {
-            let (y, label) = (100.0 * (1.0 - self.y.place(tick.value)), &tick.label);
-            let _ = writeln!(
-                svg,
-                "<line x2=\"100%\" y1=\"{y:.2}%\" y2=\"{y:.2}%\"/><text class=\"y\" x=\"-8\" y=\"{y:.2}%\">{label}</text>"
-            );
+    fn axes(&self) -> String {
+        let mut svg = String::from("<g class=\"axes\" aria-hidden=\"true\">\n");
+        for Tick { value, label } in &self.y.ticks {
+            let y = 100.0 * (1.0 - self.y.place(*value));
+            svg += &format!(r#"<line x2="100%" y1="{y:.2}%" y2="{y:.2}%"/>"#);
+            svg += &format!("<text class=\"y\" x=\"-8\" y=\"{y:.2}%\">{label}</text>\n");
         }
-        for tick in &self.x.ticks {
-            let (x, label) = (100.0 * self.x.place(tick.value), &tick.label);
-            let _ = writeln!(
-                svg,
-                "<line x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"100%\" y2=\"101.5%\"/><text class=\"x\" x=\"{x:.2}%\" y=\"100%\">{label}</text>"
-            );
+        for Tick { value, label } in &self.x.ticks {
+            let x = 100.0 * self.x.place(*value);
+            svg += &format!(r#"<line x1="{x:.2}%" x2="{x:.2}%" y1="100%" y2="102%"/>"#);
+            svg += &format!("<text class=\"x\" x=\"{x:.2}%\" y=\"100%\">{label}</text>\n");
         }
-        *svg += "<text class=\"name\" x=\"100%\" y=\"100%\">step</text>\n</g>\n";
+        svg + "<text class=\"name\" x=\"100%\" y=\"100%\">step</text>\n</g>\n"
     }
 
-    fn curve(&self, svg: &mut String, index: usize, series: &Series) {
+    /// A curve with its values, which the script shows.
+    fn curve(&self, index: usize, series: &Series) -> String {
         let kept = series.kept();
         let raw: Vec<Point> = kept.iter().map(|index| series.points[*index]).collect();
         let smoothed = if self.look == Look::Smoothed { series.smoothed(&kept, self.y.log) } else { None };
-        let steps = list(raw.iter().map(|point| point.step.to_string()));
-        let values = list(raw.iter().map(|point| number(point.value)));
         let name = Escaped(&series.name);
-        let _ =
-            write!(svg, "<g class=\"s{index}\" data-name=\"{name}\" data-steps=\"{steps}\" data-values=\"{values}\"");
-        if let Some(smoothed) = &smoothed {
-            let values = list(smoothed.iter().map(|point| number(point.value)));
-            let _ = write!(svg, " data-smoothed=\"{values}\"");
-        }
-        *svg += ">";
-        if smoothed.is_some() {
-            let _ = write!(svg, "<path class=\"raw\" d=\"{}\"/>", self.path(&raw));
-        }
-        let _ = writeln!(svg, "<path d=\"{}\"/></g>", self.path(smoothed.as_ref().unwrap_or(&raw)));
+        let steps = list(raw.iter().map(|point| point.step.to_string()));
+        let data = format!(r#"data-name="{name}" data-steps="{steps}" data-values="{}""#, values(&raw));
+        let (data, paths) = match smoothed {
+            None => (data, format!(r#"<path d="{}"/>"#, self.path(&raw))),
+            Some(smoothed) => (
+                format!(r#"{data} data-smoothed="{}""#, values(&smoothed)),
+                format!(r#"<path class="raw" d="{}"/><path d="{}"/>"#, self.path(&raw), self.path(&smoothed)),
+            ),
+        };
+        format!("<g class=\"s{index}\" {data}>{paths}</g>\n")
     }
 
     /// Lines between neighbours that both have a value; one alone is a dot.
@@ -157,7 +145,7 @@ impl Plot {
             for (index, point) in stretch.iter().enumerate() {
                 let command = if index == 0 { 'M' } else { 'L' };
                 let (x, y) = self.place(point);
-                let _ = write!(path, "{command}{:.1} {:.1}", SIDE * x, SIDE * y);
+                path += &format!("{command}{:.1} {:.1}", SIDE * x, SIDE * y);
             }
             if stretch.len() == 1 {
                 path += "h0";
@@ -166,45 +154,37 @@ impl Plot {
         path
     }
 
-    fn dots(&self, svg: &mut String, index: usize, series: &Series, best: Option<u64>) {
-        for point in series.points.iter().filter(|point| point.value.is_some()) {
+    fn dots(&self, index: usize, series: &Series, best: Option<u64>) -> String {
+        let dot = |point: &Point| {
             let (x, y) = self.place(point);
-            let is_best = best == Some(point.step);
-            let (radius, class, word) = if is_best { (6, " best", ", best") } else { (3, "", "") };
-            let (name, value) = (Escaped(&series.name), number(point.value));
-            let _ = writeln!(
-                svg,
-                "<circle class=\"s{index}{class}\" cx=\"{:.2}%\" cy=\"{:.2}%\" r=\"{radius}\"><title>step {}{word}: {name} {value}</title></circle>",
-                100.0 * x,
-                100.0 * y,
-                point.step,
-            );
-        }
+            let (radius, class, word) = if best == Some(point.step) { (6, " best", ", best") } else { (3, "", "") };
+            let (x, y, step) = (100.0 * x, 100.0 * y, point.step);
+            let title = format!("step {step}{word}: {} {}", Escaped(&series.name), number(point.value));
+            let place = format!(r#"cx="{x:.2}%" cy="{y:.2}%" r="{radius}""#);
+            format!("<circle class=\"s{index}{class}\" {place}><title>{title}</title></circle>\n")
+        };
+        series.points.iter().filter(|point| point.value.is_some()).map(dot).collect()
     }
 
-    /// From the left and from the top.
+    /// From the left and from the top, between 0 and 1.
     fn place(&self, point: &Point) -> (f64, f64) {
         (self.x.place(point.step as f64), 1.0 - self.y.place(point.value.unwrap_or(f64::NAN)))
     }
 }
 
 /// The curves in words, for those who do not see them.
-fn describe(title: &str, series: &[&Series]) -> String {
-    let mut text = format!("{title} by step.");
-    for series in series {
+fn describe<'a>(title: &str, series: impl Iterator<Item = &'a Series>) -> String {
+    let one = |series: &Series| {
         let values = || series.values();
-        let number = |value: Option<f64>| number(value);
-        let _ = write!(
-            text,
-            " {}: first {}, last {}, lowest {}, highest {}.",
-            Escaped(&series.name),
-            number(values().next()),
-            number(series.last()),
-            number(values().reduce(f64::min)),
-            number(values().reduce(f64::max)),
-        );
-    }
-    text
+        let [first, last] = [values().next(), series.last()].map(number);
+        let [low, high] = [values().reduce(f64::min), values().reduce(f64::max)].map(number);
+        format!(" {}: first {first}, last {last}, lowest {low}, highest {high}.", Escaped(&series.name))
+    };
+    format!("{title} by step.{}", series.map(one).collect::<String>())
+}
+
+fn values(points: &[Point]) -> String {
+    list(points.iter().map(|point| number(point.value)))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -1,6 +1,7 @@
 //! Samples of early steps beside samples of late ones.
 
-use std::fmt::Write;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use crate::html::{Escaped, NONE, count, number};
 use crate::read::Sample;
@@ -32,9 +33,8 @@ pub fn samples(samples: &[Sample]) -> Option<String> {
 
 /// Prompts drawn in the first half of the run and again in the second, the farthest apart first.
 fn same_prompt(samples: &[Sample], first: u64, last: u64) -> Vec<Comparison<'_>> {
-    let mut prompts: Vec<&str> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    prompts.extend(samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt)));
+    let mut seen = HashSet::new();
+    let prompts = samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt));
     let middle = first + (last - first) / 2;
     let compare = |prompt| {
         let own: Vec<&Sample> = samples.iter().filter(|sample| sample.prompt == prompt).collect();
@@ -42,51 +42,51 @@ fn same_prompt(samples: &[Sample], first: u64, last: u64) -> Vec<Comparison<'_>>
         let at = |step| own.iter().copied().filter(|sample| sample.step == step).collect();
         (from <= middle && middle < to).then(|| Comparison { prompt: Some(prompt), early: at(from), late: at(to) })
     };
-    let mut found: Vec<Comparison> = prompts.into_iter().filter_map(compare).collect();
-    found.sort_by_key(|comparison| std::cmp::Reverse(comparison.late[0].step - comparison.early[0].step));
+    let mut found: Vec<Comparison> = prompts.filter_map(compare).collect();
+    found.sort_by_key(|comparison| Reverse(comparison.late[0].step - comparison.early[0].step));
     found.truncate(PROMPTS);
     found
 }
 
 impl Comparison<'_> {
     fn html(&self) -> String {
-        let mut html = String::from("<article class=\"samples\">\n");
-        if let Some(prompt) = self.prompt {
-            let _ = writeln!(html, "<h3 dir=\"auto\">{}</h3>", Escaped(prompt));
-        }
-        html += "<div class=\"sides\">\n";
-        self.table(&mut html, "Early", &self.early);
-        self.table(&mut html, "Late", &self.late);
-        html + "</div>\n</article>\n"
+        let prompt = self.prompt.map(|prompt| format!("<h3 dir=\"auto\">{}</h3>\n", Escaped(prompt)));
+        let prompt = prompt.unwrap_or_default();
+        let [early, late] = [self.table("Early", &self.early), self.table("Late", &self.late)];
+        format!("<article class=\"samples\">\n{prompt}<div class=\"sides\">\n{early}{late}</div>\n</article>\n")
     }
 
-    fn table(&self, html: &mut String, when: &str, samples: &[&Sample]) {
-        let [first, .., last] = samples else {
-            if let [one] = samples {
-                self.rows(html, &format!("{when}: step {}", count(one.step)), samples);
-            }
-            return;
-        };
+    fn table(&self, when: &str, samples: &[&Sample]) -> String {
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return String::new() };
         let steps = match first.step == last.step {
-            true => format!("{when}: step {}", count(first.step)),
-            false => format!("{when}: steps {} to {}", count(first.step), count(last.step)),
+            true => format!("step {}", count(first.step)),
+            false => format!("steps {} to {}", count(first.step), count(last.step)),
         };
-        self.rows(html, &steps, samples);
+        let rows: String = samples.iter().map(|sample| self.row(sample)).collect();
+        format!(
+            r#"<table>
+<caption>{when}: {steps}</caption>
+<thead><tr><th scope="col">Sample</th><th scope="col">log q</th><th scope="col">log R</th></tr></thead>
+<tbody>
+{rows}</tbody>
+</table>
+"#
+        )
     }
 
-    fn rows(&self, html: &mut String, caption: &str, samples: &[&Sample]) {
-        let _ = writeln!(html, "<table>\n<caption>{caption}</caption>");
-        *html += "<thead><tr><th scope=\"col\">Sample</th><th scope=\"col\">log q</th><th scope=\"col\">log R</th></tr></thead>\n<tbody>\n";
-        for sample in samples {
-            *html += "<tr><td class=\"text\" dir=\"auto\">";
-            if self.prompt.is_none() {
-                let _ = write!(html, "<span class=\"prompt\">{}</span> ", Escaped(&sample.prompt));
-            }
-            let text = sample.text.trim();
-            let text = if text.is_empty() { NONE } else { text };
-            let log_reward = sample.log_reward.map_or("−∞".into(), |value| number(Some(value)));
-            let _ = writeln!(html, "{}</td><td>{}</td><td>{log_reward}</td></tr>", Escaped(text), number(sample.log_q));
-        }
-        *html += "</tbody>\n</table>\n";
+    fn row(&self, sample: &Sample) -> String {
+        let prompt = match self.prompt {
+            Some(_) => String::new(),
+            None => format!("<span class=\"prompt\">{}</span> ", Escaped(&sample.prompt)),
+        };
+        let text = match sample.text.trim() {
+            "" => NONE,
+            text => text,
+        };
+        let log_q = number(sample.log_q);
+        // Nothing else than a reward of zero is written as `null`.
+        let log_reward = sample.log_reward.map_or("−∞".into(), |value| number(Some(value)));
+        let text = format!("<td class=\"text\" dir=\"auto\">{prompt}{}</td>", Escaped(text));
+        format!("<tr>{text}<td>{log_q}</td><td>{log_reward}</td></tr>\n")
     }
 }

@@ -111,7 +111,7 @@ fn linear_label(value: f64, gap: f64, largest: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    minus(if largest >= 1e7 || largest < 1e-3 {
+    minus(if !(1e-3..1e7).contains(&largest) {
         let digits = (value.abs().log10().floor() as i32 - last_digit).max(0) as usize;
         format!("{value:.digits$e}")
     } else if gap >= 1e3 {

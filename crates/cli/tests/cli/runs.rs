@@ -51,7 +51,7 @@ fn a_finished_run_that_is_given_more_steps_equals_a_longer_one() {
     let run = place.train("run", &[&sets[..], &["train.steps=12"]].concat());
     succeed(&["train", "--resume", &run, "--set", "train.steps=24"]);
     // The card says how many steps were planned when the best was found.
-    [&whole, &run].map(|run| fs::remove_file(format!("{run}/adapter_best/README.md")).unwrap());
+    [&whole, &run].into_iter().for_each(|run| fs::remove_file(format!("{run}/adapter_best/README.md")).unwrap());
     assert_same_run(&whole, &run);
 }
 
