@@ -16,6 +16,9 @@ use crate::policy::Policy;
 /// Sequences that decode at once. More would gain no speed, and each holds keys and values for its longest length.
 const LIVE: usize = 256;
 
+/// Below this, logits divided by the temperature would leave the range of f32.
+const LOWEST_TEMPERATURE: f64 = 1e-6;
+
 /// One sequence to be drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
@@ -43,14 +46,16 @@ pub struct Generated {
 ///
 /// # Errors
 /// If a prompt is empty, has tokens out of range, or leaves no room in the context for the longest continuation; or a
-/// temperature is not positive; or the model's probabilities are not numbers.
+/// temperature is not positive, or nearly zero; or the model's probabilities are not numbers.
 pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &ActionSpace) -> Result<Vec<Generated>> {
     for prompt in prompts {
         check_prompt(policy, prompt, actions)?;
     }
-    if let Some(draw) = draws.iter().find(|draw| draw.policy_temperature.is_nan() || draw.policy_temperature <= 0.0) {
+    if let Some(draw) = draws.iter().find(|draw| !(LOWEST_TEMPERATURE..=f64::MAX).contains(&draw.policy_temperature)) {
         let temperature = draw.policy_temperature;
-        return Err(LmError::Sequence(format!("a policy temperature of {temperature}; it must be above 0")));
+        return Err(LmError::Sequence(format!(
+            "a policy temperature of {temperature}; it must be at least {LOWEST_TEMPERATURE}"
+        )));
     }
     let mut generated = Vec::with_capacity(draws.len());
     for draws in draws.chunks(LIVE) {

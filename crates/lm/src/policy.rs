@@ -160,11 +160,15 @@ impl<'a> Policy<'a> {
     /// Log-probabilities of all questions, in nats, in the order of asking.
     ///
     /// # Errors
-    /// If a token is not in the vocabulary or a sequence is longer than the model's context.
+    /// If a token is not in the vocabulary, a sequence is longer than the model's context, or the model's
+    /// probabilities are not numbers.
     pub fn score(&self, forest: &Forest, questions: &Questions) -> Result<Vec<f64>> {
         let (compiled, plan) = self.prepare(forest, questions)?;
         let masks = questions.mask_words();
         let scored = self.model.decoder.score(&self.pass(forest, &plan), &compiled.rows, &compiled.wanted(&masks));
+        if scored.log_probs.iter().any(|log_prob| log_prob.is_nan()) {
+            return Err(LmError::NotFinite);
+        }
         Ok(compiled.restore(&scored.log_probs))
     }
 

@@ -83,51 +83,50 @@ pub fn validation(run: &Run) -> Vec<Chart> {
 
 /// Curves of the training steps.
 pub fn training(run: &Run) -> Vec<Chart> {
-    let points = |of: fn(&Step) -> Option<f64>| run.steps.iter().map(move |step| (step.step, of(step)));
-    let one = |title, note, axis, look, name: &str, of| Chart {
-        title,
-        note,
-        series: vec![Series::new(name, points(of))],
-        axis,
-        look,
+    use Look::{Plain, Smoothed};
+    let every = |name: &str, of: fn(&Step) -> Option<f64>| {
+        Series::new(name, run.steps.iter().map(|step| (step.step, of(step))))
+    };
+    // A step without draws of the policy's own is no gap.
+    let on_policy = |name: &str, of: fn(&Summary) -> Option<f64>| {
+        Series::new(name, run.steps.iter().filter_map(|step| Some((step.step, of(step.on_policy.as_ref()?)))))
     };
     let speed = run.timing.iter().map(|timing| (timing.step, timing.tokens_per_second));
-    use Look::{Plain, Smoothed};
+    let chart = |title, note, axis, look, series| Chart { title, note, series, axis, look };
     vec![
-        one("Loss", "The objective before the update", Axis::Log, Smoothed, "loss", |s| s.loss),
-        Chart {
-            title: "Mean log R by source",
-            note: "Untempered, nats",
-            series: log_rewards(run),
-            axis: Axis::Linear,
-            look: Smoothed,
-        },
-        one("On-policy variance of log w", "For the target of the step", Axis::Log, Smoothed, "variance", |s| {
-            s.on_policy.as_ref()?.log_w_variance
-        }),
-        one("On-policy ESS", "For the target of the step", Axis::FromZero, Smoothed, "ESS", |s| {
-            s.on_policy.as_ref()?.ess
-        }),
-        Chart {
-            title: "log Z and its lower bound",
-            note: "For the target of the step, nats",
-            series: vec![
-                Series::new("flow of the root", points(|s| s.log_z)),
-                Series::new("on-policy ELBO", points(|s| s.on_policy.as_ref()?.elbo)),
-            ],
-            axis: Axis::Linear,
-            look: Smoothed,
-        },
-        one("Gradient norm", "Before clipping", Axis::Log, Smoothed, "norm", |s| s.gradient_norm),
-        one("Reward temperature", "Of the step's target", Axis::Linear, Plain, "temperature", |s| s.reward_temperature),
-        one("Learning rate", "Of the update", Axis::FromZero, Plain, "rate", |s| s.learning_rate),
-        Chart {
-            title: "Speed",
-            note: "Sampled tokens per second",
-            series: vec![Series::new("tokens/s", speed)],
-            axis: Axis::FromZero,
-            look: Smoothed,
-        },
+        chart("Loss", "The objective before the update", Axis::Log, Smoothed, vec![every("loss", |s| s.loss)]),
+        chart("Mean log R by source", "Untempered, nats", Axis::Linear, Smoothed, log_rewards(run)),
+        chart(
+            "On-policy variance of log w",
+            "For the target of the step",
+            Axis::Log,
+            Smoothed,
+            vec![on_policy("variance", |s| s.log_w_variance)],
+        ),
+        chart(
+            "On-policy ESS",
+            "For the target of the step",
+            Axis::FromZero,
+            Smoothed,
+            vec![on_policy("ESS", |s| s.ess)],
+        ),
+        chart(
+            "Root flow and ELBO",
+            "For the target of the step, nats",
+            Axis::Linear,
+            Smoothed,
+            vec![every("root flow", |s| s.log_z), on_policy("on-policy ELBO", |s| s.elbo)],
+        ),
+        chart("Gradient norm", "Before clipping", Axis::Log, Smoothed, vec![every("norm", |s| s.gradient_norm)]),
+        chart(
+            "Reward temperature",
+            "Of the step's target",
+            Axis::Linear,
+            Plain,
+            vec![every("temperature", |s| s.reward_temperature)],
+        ),
+        chart("Learning rate", "Of the update", Axis::FromZero, Plain, vec![every("rate", |s| s.learning_rate)]),
+        chart("Speed", "Sampled tokens per second", Axis::FromZero, Smoothed, vec![Series::new("tokens/s", speed)]),
     ]
 }
 

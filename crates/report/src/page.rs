@@ -87,7 +87,10 @@ fn tiles(run: &Run, first: &Evaluation) -> String {
         said = format!("{} prompts, {} draws: {said}", count(prompts), count(draws));
     }
     if let Some(last) = last {
-        said += &format!(" {ARROW} {} {}", at(last), if last_is_best { BEST } else { "" });
+        said += &format!(" {ARROW} {}", at(last));
+        if last_is_best {
+            said += &format!(" {BEST}");
+        }
     }
     if best.is_some() {
         said += ". The best has the least variance of log w; a ring marks it in the curves";
@@ -103,7 +106,7 @@ fn tiles(run: &Run, first: &Evaluation) -> String {
         format!("<div><dt>{name}</dt>{change}{best}<dd class=\"hint\">{hint}</dd></div>\n")
     };
     let tiles: String = KEY.iter().map(tile).collect();
-    format!("<p>{}.</p>\n<dl class=\"tiles\">\n{tiles}</dl>\n", said.trim_end())
+    format!("<p>{said}.</p>\n<dl class=\"tiles\">\n{tiles}</dl>\n")
 }
 
 /// All evaluations as a table.

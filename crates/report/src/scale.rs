@@ -122,11 +122,13 @@ fn linear_label(value: f64, gap: f64, largest: f64) -> String {
 }
 
 fn log_label(value: f64) -> String {
-    minus(if (0.9e-3..1e5).contains(&value) {
-        let digits = (-value.log10().floor()).max(0.0) as usize;
-        format!("{value:.digits$}")
-    } else {
-        format!("{value:.0e}")
+    minus(match value {
+        1e4..1e6 => format!("{}k", value / 1e3),
+        0.9e-3..1e4 => {
+            let digits = (-value.log10().floor()).max(0.0) as usize;
+            format!("{value:.digits$}")
+        }
+        _ => format!("{value:.0e}"),
     })
 }
 
@@ -164,7 +166,7 @@ mod tests {
         assert_eq!(labels(&scale), ["1", "2", "5", "10", "20", "50"]);
         assert_eq!(
             labels(&Scale::log_if_useful(1e-4, 1e4)),
-            ["1e−4", "0.001", "0.01", "0.1", "1", "10", "100", "1000", "10000"]
+            ["1e−4", "0.001", "0.01", "0.1", "1", "10", "100", "1000", "10k"]
         );
         assert!(!Scale::log_if_useful(0.0, 49.0).log);
         assert!(!Scale::log_if_useful(3.0, 49.0).log);

@@ -29,7 +29,7 @@ const SAMPLES: &str = r#"{"step":1,"prompt":"Fred joined a gym.","text":" He fel
 
 /// A run of these files in `root`.
 fn run(root: &Path, files: &[(&str, &str)]) -> RunDir {
-    let run = RunDir::create(&root.join("small")).unwrap();
+    let run = RunDir::create(&root.join("small"), |_| Ok::<(), amortize_runlog::Error>(())).unwrap();
     for (name, text) in files {
         fs::write(run.path().join(name), text).unwrap();
     }

@@ -35,7 +35,23 @@ pub struct RunDir {
 
 impl RunDir {
     /// Starts a run in a new or empty directory, and locks it.
-    pub fn create(path: &Path) -> Result<Self> {
+    ///
+    /// `prepare` writes what a resume needs: the config and a first checkpoint. Only then does the directory become a
+    /// run, so that one that died earlier can simply be started again.
+    ///
+    /// # Errors
+    /// If the directory holds a run or other files, is in use, or cannot be written; or that of `prepare`.
+    pub fn create<E: From<Error>>(
+        path: &Path,
+        prepare: impl FnOnce(&Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Self, E> {
+        let run = Self::claim(path)?;
+        prepare(&run)?;
+        run.write_info()?;
+        Ok(run)
+    }
+
+    fn claim(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).map_err(Error::io("make", path))?;
         // Before the lock, so as to put no file among someone else's; and after it, because another
         // process may have been faster.
@@ -43,9 +59,7 @@ impl RunDir {
         let lock = lock(path)?;
         refuse_files(path)?;
         let info = RunInfo { format_version: FORMAT_VERSION, tool_version: env!("CARGO_PKG_VERSION").to_string() };
-        let run = Self { path: path.to_path_buf(), info, _lock: Some(lock) };
-        run.write_info()?;
-        Ok(run)
+        Ok(Self { path: path.to_path_buf(), info, _lock: Some(lock) })
     }
 
     /// Opens a run to go on with it: locks it, and repairs what a crash left half-done.
@@ -133,7 +147,11 @@ fn refuse_files(path: &Path) -> Result<()> {
     if path.join(RUN).exists() {
         return Err(Error::HoldsRun(path.to_path_buf()));
     }
-    match names(path)?.into_iter().find(|name| !is_ours(name)) {
+    let names = names(path)?;
+    // Only a directory with our lock is one that a run was being made in: elsewhere a "config.toml" is someone's own.
+    let begun = names.iter().any(|name| name == LOCK);
+    let ours = |name: &str| is_temporary(name) || (begun && is_part_of_a_run(name));
+    match names.into_iter().find(|name| !ours(name)) {
         Some(found) => Err(Error::NotEmpty { path: path.to_path_buf(), found }),
         None => Ok(()),
     }
@@ -180,8 +198,12 @@ fn names(path: &Path) -> Result<Vec<String>> {
     entries.map_err(Error::io("read", path))
 }
 
-fn is_ours(name: &str) -> bool {
-    name == LOCK || is_temporary(name)
+/// Whether a start that died may have left it.
+fn is_part_of_a_run(name: &str) -> bool {
+    const PARTS: [&str; 7] =
+        [LOCK, "config.toml", "adapter", "checkpoint", "metrics.jsonl", "timing.jsonl", "samples.jsonl"];
+    let visible = name.trim_start_matches('.').split(['.', '-']).next().unwrap_or(name);
+    PARTS.contains(&name) || (name.starts_with('.') && ["adapter", "checkpoint"].contains(&visible))
 }
 
 /// Left by a [`write_atomic`] that died.
@@ -193,6 +215,30 @@ fn is_temporary(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn create(path: &Path) -> Result<RunDir> {
+        RunDir::create(path, |_| Ok(()))
+    }
+
+    #[test]
+    fn a_start_that_died_can_be_made_again_and_is_no_run() {
+        let root = tempfile::tempdir().unwrap();
+        let died = RunDir::create(root.path(), |run| {
+            fs::write(run.config_path(), "half").unwrap();
+            fs::create_dir(run.checkpoint_dir()).unwrap();
+            Err(Error::NotARun(run.path().to_path_buf()))
+        });
+        assert!(died.is_err());
+        assert!(RunDir::resume(root.path()).is_err());
+        assert!(create(root.path()).is_ok());
+    }
+
+    #[test]
+    fn a_config_of_someone_else_is_not_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("config.toml"), "mine").unwrap();
+        assert!(message(create(root.path())).contains("config.toml"));
+    }
+
     fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
         result.unwrap_err().to_string()
     }
@@ -201,7 +247,7 @@ mod tests {
     fn a_run_is_created_resumed_and_read() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("runs/first");
-        let run = RunDir::create(&path).unwrap();
+        let run = create(&path).unwrap();
         assert_eq!(run.path(), path);
         assert_eq!(run.info().format_version, FORMAT_VERSION);
         assert_eq!(run.best_adapter_dir(), path.join("adapter_best"));
@@ -219,31 +265,31 @@ mod tests {
              or use --resume with a run's directory",
             root.path().display()
         );
-        assert_eq!(message(RunDir::create(root.path())), expected);
+        assert_eq!(message(create(root.path())), expected);
         assert_eq!(names(root.path()).unwrap(), ["thesis.tex"]);
     }
 
     #[test]
     fn a_directory_with_a_run_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        drop(RunDir::create(root.path()).unwrap());
+        drop(create(root.path()).unwrap());
         let expected = format!(
             "{} already holds a run; choose another --out, or use --resume to go on with it",
             root.path().display()
         );
-        assert_eq!(message(RunDir::create(root.path())), expected);
+        assert_eq!(message(create(root.path())), expected);
     }
 
     #[test]
     fn a_path_that_is_a_file_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(message(RunDir::create(file.path())).starts_with("cannot make "));
+        assert!(message(create(file.path())).starts_with("cannot make "));
     }
 
     #[test]
     fn a_second_writer_is_refused_and_a_reader_is_not() {
         let root = tempfile::tempdir().unwrap();
-        let run = RunDir::create(root.path()).unwrap();
+        let run = create(root.path()).unwrap();
         let expected = format!(
             "{} is in use by another process; wait for it to end, or choose another --out",
             root.path().display()
@@ -258,7 +304,7 @@ mod tests {
     fn two_creates_of_the_same_empty_directory_do_not_both_succeed() {
         let root = tempfile::tempdir().unwrap();
         let _held = lock(root.path()).unwrap();
-        assert!(matches!(RunDir::create(root.path()), Err(Error::InUse(_))));
+        assert!(matches!(create(root.path()), Err(Error::InUse(_))));
     }
 
     #[test]
@@ -293,7 +339,7 @@ mod tests {
     #[test]
     fn a_resume_repairs_what_a_crash_left() {
         let root = tempfile::tempdir().unwrap();
-        let run = RunDir::create(root.path()).unwrap();
+        let run = create(root.path()).unwrap();
         let checkpoint = run.checkpoint_dir();
         drop(run);
         for dir in [".checkpoint.old", ".checkpoint.new", ".adapter.new"] {
@@ -312,6 +358,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         drop(lock(root.path()).unwrap());
         fs::write(root.path().join(".run.json.tmp-7"), "").unwrap();
-        assert!(RunDir::create(root.path()).is_ok());
+        assert!(create(root.path()).is_ok());
     }
 }

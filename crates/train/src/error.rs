@@ -62,3 +62,13 @@ pub enum TrainError {
         run: PathBuf,
     },
 }
+
+impl TrainError {
+    /// A model that was fine before the first step and gives no numbers after `step` steps has been led astray.
+    pub(crate) fn or_diverged(self, step: u64) -> Self {
+        match self {
+            Self::Lm(LmError::NotFinite) if step > 0 => Self::Diverged { step, what: "policy" },
+            other => other,
+        }
+    }
+}

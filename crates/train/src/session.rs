@@ -49,12 +49,12 @@ impl<'a> Session<'a> {
     /// If the directory is in use, or the adapter cannot be made.
     pub fn start(config: &'a Config, model: &'a Model, task: &'a Task, out: &Path) -> Result<Self> {
         let trainer = trainer(config, model, task)?;
-        let run = RunDir::create(out)?;
-        write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
-        let session = Self::open(config, run, trainer)?;
-        checkpoint::save(&session.run, &session.trainer.state, model)?;
-        session.export(&session.run.adapter_dir())?;
-        Ok(session)
+        let run = RunDir::create(out, |run| {
+            write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
+            checkpoint::save(run, &trainer.state, model)?;
+            export(&run.adapter_dir(), config, &trainer)
+        })?;
+        Self::open(config, run, trainer)
     }
 
     /// Continues a run from its checkpoint. Records of steps after it are dropped: they will be made again.
@@ -64,8 +64,11 @@ impl<'a> Session<'a> {
     pub fn resume(config: &'a Config, run: RunDir, model: &'a Model, task: &'a Task) -> Result<Self> {
         let mut trainer = trainer(config, model, task)?;
         checkpoint::load(&run, &mut trainer.state, model, task)?;
-        write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
-        let step = trainer.state.step;
+        let (step, steps) = (trainer.state.step, config.train.steps as u64);
+        if step > steps {
+            let problem = format!("has finished step {step}, which is past train.steps = {steps}");
+            return Err(TrainError::Checkpoint { path: run.path().to_path_buf(), problem });
+        }
         if before_first_evaluation(&trainer.state) && run.metrics_path().exists() {
             // The first evaluation's record may be there without its checkpoint: it will be written again.
             write_atomic(&run.metrics_path(), b"")?;
@@ -74,6 +77,8 @@ impl<'a> Session<'a> {
         session.metrics.truncate_after(step)?;
         session.timing.truncate_after(step)?;
         session.samples.truncate_after(step)?;
+        // Last: a resume that is refused changes nothing.
+        write_atomic(&session.run.config_path(), config.to_toml()?.as_bytes())?;
         Ok(session)
     }
 
@@ -177,13 +182,14 @@ impl<'a> Session<'a> {
         };
         let Trainer { model, state, target, .. } = &mut self.trainer;
         let policy = Policy::adapted(model, &state.adapter);
-        let found = evaluate(policy, target, &task.validation, &task.actions, &options, false)?;
+        let found = evaluate(policy, target, &task.validation, &task.actions, &options, false)
+            .map_err(|error| error.or_diverged(state.step))?;
         let variance = found.summary.log_w_variance;
         let best = variance.is_some_and(|variance| state.best.is_none_or(|best| variance < best));
         let record = EvaluateRecord { step: state.step, best, summary: found.summary };
         if best {
             state.best = variance;
-            self.export(&self.run.best_adapter_dir())?;
+            export(&self.run.best_adapter_dir(), self.config, &self.trainer)?;
         }
         self.metrics.append(&Record::Evaluate(&record))?;
         observer.evaluated(&record);
@@ -196,21 +202,21 @@ impl<'a> Session<'a> {
             log.sync()?;
         }
         checkpoint::save(&self.run, &self.trainer.state, self.trainer.model)?;
-        self.export(&self.run.adapter_dir())
+        export(&self.run.adapter_dir(), self.config, &self.trainer)
     }
+}
 
-    /// Writes the adapter in PEFT's format with its model card.
-    fn export(&self, dir: &Path) -> Result<()> {
-        let (model, state) = (self.trainer.model, &self.trainer.state);
-        replace_dir_atomic(dir, |dir| {
-            state.adapter.save(dir, &checkpoint::base_name(model), &model.decoder)?;
-            let card = model_card(self.config, state, model);
-            std::fs::write(dir.join("README.md"), card).map_err(|error| TrainError::Checkpoint {
-                path: dir.join("README.md"),
-                problem: format!("cannot be written: {error}"),
-            })
+/// Writes the adapter in PEFT's format with its model card.
+fn export(dir: &Path, config: &Config, trainer: &Trainer) -> Result<()> {
+    let (model, state) = (trainer.model, &trainer.state);
+    replace_dir_atomic(dir, |dir| {
+        state.adapter.save(dir, &checkpoint::base_name(model), &model.decoder)?;
+        let card = model_card(config, state, model);
+        std::fs::write(dir.join("README.md"), card).map_err(|error| TrainError::Checkpoint {
+            path: dir.join("README.md"),
+            problem: format!("cannot be written: {error}"),
         })
-    }
+    })
 }
 
 fn before_first_evaluation(state: &State) -> bool {

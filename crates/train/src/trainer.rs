@@ -12,7 +12,7 @@ use amortize_gfn::{
 };
 use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder::Gradients;
-use amortize_lm::{Adapter, LmError, Model, Policy};
+use amortize_lm::{Adapter, Model, Policy};
 
 use crate::config::Config;
 use crate::error::{Result, TrainError};
@@ -138,7 +138,8 @@ impl<'a> Trainer<'a> {
         let explored = self.explore(queries)?;
         let reward_temperature = self.method.reward_temperature.at(self.state.step);
         let target = amortize_gfn::target(&explored.log_reward, reward_temperature, self.method.floor);
-        let (objective, mut gradients) = self.gradients(&explored, &target)?;
+        let step = self.state.step;
+        let (objective, mut gradients) = self.gradients(&explored, &target).map_err(|error| error.or_diverged(step))?;
         let gradient_norm = self.check_finite(objective.loss, &gradients)?;
         if let Some(limit) = self.method.clip_norm {
             clip(&mut gradients, gradient_norm, limit);
@@ -180,11 +181,8 @@ impl<'a> Trainer<'a> {
             target: &mut self.target,
             rng: &mut self.state.explore_rng,
         };
-        let step = self.state.step + 1;
-        explorer.explore(queries, self.method.samples_per_query).map_err(|error| match error {
-            TrainError::Lm(LmError::NotFinite) => TrainError::Diverged { step, what: "policy" },
-            other => other,
-        })
+        let step = self.state.step;
+        explorer.explore(queries, self.method.samples_per_query).map_err(|error| error.or_diverged(step))
     }
 
     /// The objective on the whole batch and its gradient, whatever the size of the micro-batches.

@@ -417,6 +417,7 @@ fn a_model_of_nan_is_not_sampled() {
     let data = place.path("prompts.txt");
     refuse_saying(&["sample", "--model", &model, "--data", &data], &["not numbers"]);
     refuse_saying(&["evaluate", "--model", &model, "--data", &data], &["not numbers"]);
+    refuse_saying(&["score", "--model", &model, "--prompt", "a", "--completion", "b"], &["not numbers"]);
     let finished = call(&strs(&place.training("run", &[&format!("model.path={model}")])));
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     assert!(finished.stderr.lines().last().unwrap().starts_with("error: "), "{}", finished.stderr);

@@ -76,3 +76,10 @@ fn a_run_starts_from_the_adapter_that_it_is_given() {
     };
     assert_eq!(sample(&adapter), sample(&format!("{run}/adapter")));
 }
+
+#[test]
+fn a_run_past_the_steps_asked_for_is_refused_and_left_alone() {
+    let place = Place::new();
+    let run = place.train("run", &["train.steps=9"]);
+    refuse_and_keep(&run, &["train", "--resume", &run, "--set", "train.steps=8"], &["past train.steps = 8"]);
+}
