@@ -27,6 +27,15 @@ pub enum TargetModules {
     Pattern(String),
 }
 
+impl std::fmt::Display for TargetModules {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Names(names) => f.write_str(&names.join(", ")),
+            Self::Pattern(pattern) => write!(f, "{pattern:?}"),
+        }
+    }
+}
+
 impl TargetModules {
     /// The modules among `paths` that are meant, with PEFT's meaning: a name is the whole path or ends it after a dot.
     fn select<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<&'a str>> {
@@ -128,7 +137,7 @@ impl Adapter {
         }
         if adapter.sites.is_empty() {
             return Err(LmError::Adapter(format!(
-                "target_modules {:?} match no projection of this model; it has {}",
+                "target_modules {} match no projection of this model; it has {}",
                 adapter.config.target_modules,
                 decoder.projection_names().join(", ")
             )));

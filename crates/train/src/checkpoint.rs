@@ -107,12 +107,12 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     if !saved.order.is_pass_over(task.train.len()) {
         return Err(bad("is damaged: its order of queries does not have each of them once".into()));
     }
-    let check = |query: u64, trajectory: &amortize_gfn::Trajectory| {
+    let check = |_query: u64, trajectory: &amortize_gfn::Trajectory| {
         let stop = match trajectory.stop {
             StopReason::Stop { token } => Some(token),
             StopReason::MaxLength => None,
         };
-        task.actions.check(&trajectory.z, stop).map_err(|problem| format!("buffer of query {query}: {problem}"))
+        task.actions.check(&trajectory.z, stop)
     };
     saved.buffer.validate(check).map_err(bad)?;
     state.adapter = Adapter::load(&dir.join(ADAPTER), &model.decoder)?;

@@ -74,13 +74,21 @@ pub fn encode(model: &Model, path: &Path, texts: Vec<String>, actions: &ActionSp
     let encoded = texts.into_iter().map(|text| {
         let tokens = model.tokenizer.encode_prompt(&text)?;
         check_prompt(Policy::base(model), &tokens, actions).map_err(|error| {
-            let beginning: String = text.chars().take(40).collect();
-            let problem = format!("the prompt {beginning:?}...: {error}");
+            let problem = format!("the prompt {:?}: {error}", shortened(&text));
             TrainError::Data { path: path.to_path_buf(), line: None, problem }
         })?;
         Ok(Prompt { text, query: Query::new(tokens, Vec::new()) })
     });
     encoded.collect()
+}
+
+/// The beginning of a text, for messages.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
 }
 
 /// The action space that a config describes.
