@@ -83,3 +83,22 @@ fn a_run_past_the_steps_asked_for_is_refused_and_left_alone() {
     let run = place.train("run", &["train.steps=9"]);
     refuse_and_keep(&run, &["train", "--resume", &run, "--set", "train.steps=8"], &["past train.steps = 8"]);
 }
+
+#[test]
+fn every_shipped_config_trains() {
+    let place = Place::new();
+    let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
+    let prompts: String = (0..9).map(|i| format!("a cat {i}\n")).collect();
+    let data = format!("data.path={}", place.write("short.txt", prompts));
+    let model = format!("model.path={}", fixture("gpt2-tiny"));
+    let mut trained = 0;
+    for config in fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path()) {
+        let (config, run) = (config.display().to_string(), place.path(&format!("run{trained}")));
+        let sets = [&model, &data, "data.limit=", "data.validation=2", "train.steps=1", "evaluate.every=1"];
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        succeed(&["train", &config, "--out", &run].into_iter().chain(sets).collect::<Vec<_>>());
+        assert_eq!(saved_step(&run), Some(1), "{config}");
+        trained += 1;
+    }
+    assert!(trained >= 2, "there are configs to try");
+}
