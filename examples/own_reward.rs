@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p amortize-train --example own_reward -- MODEL
 //!
-//! The reward here is R(Z) = p_LM(Z | X) * 1.5^(number of tokens with an "a"): likely sentences, with more
-//! of the letter. Any function of text will do, so long as it can be given for every prefix.
+//! The reward here is R(Z) = p_LM(Z | X) * 2^-(number of tokens with an "a"): likely sentences, but sparing
+//! with the letter. Any function of text will do, so long as it can be given for every prefix.
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::{Device, Model, Policy};
@@ -38,13 +38,13 @@ train.queries_per_step = 4
 train.samples_per_query = 16
 "#;
 
-/// p_LM(Z | X) times a bonus for every token with the letter.
-struct LovesTheLetterA<'a> {
+/// p_LM(Z | X) times a half for every token with the letter.
+struct AvoidsTheLetterA<'a> {
     likelihood: ContinuationReward<'a>,
     model: &'a Model,
 }
 
-impl Reward for LovesTheLetterA<'_> {
+impl Reward for AvoidsTheLetterA<'_> {
     type Error = TrainError;
 
     fn log_reward(&mut self, queries: &[Query], query_of: &[usize], z: &[Trajectory]) -> Result<Table, TrainError> {
@@ -52,7 +52,7 @@ impl Reward for LovesTheLetterA<'_> {
         for (i, trajectory) in z.iter().enumerate() {
             let mut letters = 0.0;
             for (k, log_reward) in table.row_mut(i).iter_mut().enumerate() {
-                *log_reward += letters * 1.5f64.ln();
+                *log_reward += letters * 0.5f64.ln();
                 let token = trajectory.z.get(k).map_or("", |token| self.model.tokenizer.token_text(*token));
                 letters += f64::from(u8::from(token.contains('a')));
             }
@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let task = Task { train: prompts.clone(), validation: prompts.clone(), actions };
 
     let likelihood = ContinuationReward::new(Policy::base(&model), &task.actions, RewardMask::Zero);
-    let target = Target::new(LovesTheLetterA { likelihood, model: &model });
+    let target = Target::new(AvoidsTheLetterA { likelihood, model: &model });
     let state = State::new(&config, &model, &task)?;
     let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };
 
