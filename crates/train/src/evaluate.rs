@@ -10,7 +10,7 @@ use crate::config::RewardMask;
 use crate::error::Result;
 use crate::explore::Explored;
 use crate::reward::Target;
-use crate::sampling::{Drawn, SampleOptions, draw, text_of};
+use crate::sampling::{Drawn, SampleOptions, draw};
 use crate::tables::{PackedTrajectories, PolicyQuestions};
 use crate::task::Prompt;
 
@@ -147,19 +147,18 @@ fn compare_proposals(
     let from_base = draw(base, target, prompts, actions, &SampleOptions { policy_temperature: 1.0, ..*options })?;
     let density =
         |policy: Policy, drawn: &Drawn| log_q(policy, &drawn.queries, &drawn.query_of, &drawn.trajectories, actions);
-    let (drawn_q, drawn_p) = (density(policy, drawn)?, density(base, drawn)?);
-    let (base_q, base_p) = (density(policy, &from_base)?, density(base, &from_base)?);
+    // Each kind of draw has its own density already; the other's is asked for.
+    let (drawn_p, base_q) = (density(base, drawn)?, density(policy, &from_base)?);
     let estimate = |number: usize| {
         let base_rows: Vec<usize> = from_base.rows_of(number).collect();
         let log_w: Vec<f64> = base_rows.iter().map(|row| from_base.log_reward[*row] - from_base.log_q[*row]).collect();
-        let mixed = drawn
-            .rows_of(number)
-            .map(|row| drawn.log_reward[row] - log_mixture(&EVEN, &[drawn_q[row], drawn_p[row]]))
-            .chain(
-                base_rows
-                    .iter()
-                    .map(|row| from_base.log_reward[*row] - log_mixture(&EVEN, &[base_q[*row], base_p[*row]])),
-            );
+        let mixed =
+            drawn
+                .rows_of(number)
+                .map(|row| drawn.log_reward[row] - log_mixture(&EVEN, &[drawn.log_q[row], drawn_p[row]]))
+                .chain(base_rows.iter().map(|row| {
+                    from_base.log_reward[*row] - log_mixture(&EVEN, &[base_q[*row], from_base.log_q[*row]])
+                }));
         let mixed: Vec<f64> = mixed.collect();
         let rewards: Vec<f64> = base_rows.iter().map(|row| from_base.log_reward[*row]).collect();
         let densities: Vec<f64> = base_rows.iter().map(|row| from_base.log_q[*row]).collect();
@@ -215,9 +214,4 @@ pub fn diagnose(
         queries.push(diagnose_query(model, &trajectories, &log_q, &log_reward, log_p));
     }
     (!queries.is_empty()).then(|| Summary::over(&queries))
-}
-
-/// The text of a trajectory, its stop included.
-pub fn trajectory_text(model: &Model, trajectory: &Trajectory, actions: &ActionSpace) -> String {
-    text_of(model, trajectory, actions).0
 }

@@ -12,11 +12,11 @@ use crate::card::model_card;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::error::{Result, TrainError};
-use crate::evaluate::{evaluate, trajectory_text};
+use crate::evaluate::evaluate;
 use crate::explore::Explored;
 use crate::metrics::{EvaluateRecord, Record, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
-use crate::sampling::SampleOptions;
+use crate::sampling::{SampleOptions, text_of};
 use crate::settings;
 use crate::task::Task;
 use crate::trainer::{State, Trainer};
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         for row in own.take(SAMPLES_WRITTEN) {
             let query = explored.queries[explored.query_of[row]].id;
             let prompt = task.train.iter().find(|prompt| prompt.query.id == query);
-            let text = trajectory_text(model, &explored.trajectories[row], &task.actions);
+            let text = text_of(model, &explored.trajectories[row], &task.actions).0;
             self.samples.append(&SampleRecord {
                 step,
                 prompt: prompt.map_or("", |prompt| &prompt.text),

@@ -6,13 +6,16 @@ use amortize_lm::Policy;
 use amortize_train::evaluate::{Evaluation, evaluate};
 use amortize_train::reward::Target;
 use amortize_train::sampling::SampleOptions;
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::args::EvaluateArgs;
 use crate::source::Source;
 use crate::table::{Table, number};
 
 pub fn run(args: &EvaluateArgs) -> Result<()> {
+    if args.proposals && args.space.policy_temperature != 1.0 {
+        bail!("--proposals compares the policy itself with the base model; leave out --policy-temperature");
+    }
     let source = Source::load(&args.policy)?;
     let space = source.space(&args.space)?;
     let prompts = source.prompts(args.data.as_deref(), &space.actions)?;

@@ -124,3 +124,11 @@ fn people_get_every_prompt_and_the_means() {
     assert!(PROMPTS.iter().all(|prompt| page.lines().any(|line| line.ends_with(prompt))), "{page}");
     assert!(page.contains("10 prompts, 30 draws; means over prompts, in nats; reward temperature 1"), "{page}");
 }
+
+#[test]
+fn proposals_are_compared_with_the_policy_itself_alone() {
+    let place = Place::new();
+    let (model, data) = (fixture("llama3-rope"), place.path("prompts.txt"));
+    let args = ["evaluate", "--model", &model, "--data", &data, "--proposals", "--policy-temperature", "0.9"];
+    refuse_saying(&args, &["leave out --policy-temperature"]);
+}
