@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decoder::Decoder;
 use crate::error::{LmError, Result};
-use crate::weights::{Weights, write_safetensors};
+use crate::weights::{Weights, write_tensors};
 
 const CONFIG_FILE: &str = "adapter_config.json";
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
@@ -174,11 +174,7 @@ impl Adapter {
     /// base model.
     pub fn save(&self, dir: &Path, base: &str, decoder: &Decoder) -> Result<()> {
         std::fs::create_dir_all(dir).map_err(LmError::writing(dir))?;
-        let host: Vec<(String, Vec<usize>, Vec<f32>)> =
-            self.named().map(|(name, tensor)| (name, vec![tensor.rows(), tensor.cols()], tensor.to_host())).collect();
-        let tensors: Vec<(String, Vec<usize>, &[f32])> =
-            host.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice())).collect();
-        write_safetensors(&dir.join(WEIGHTS_FILE), &tensors, None)?;
+        write_tensors(&dir.join(WEIGHTS_FILE), self.named())?;
         let text = serde_json::to_string_pretty(&self.peft_config(base, decoder)).map_err(LmError::json(dir))?;
         let file = dir.join(CONFIG_FILE);
         std::fs::write(&file, text + "\n").map_err(LmError::writing(&file))

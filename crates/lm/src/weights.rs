@@ -1,6 +1,7 @@
 //! Tensors of a model directory in the safetensors format: mapped from disk, checked against what the
 //! model needs, and converted to `f32` one at a time.
 
+use amortize_engine::Tensor;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -240,6 +241,18 @@ struct Header<'a> {
     metadata: &'a BTreeMap<String, String>,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, TensorInfo>,
+}
+
+/// Writes named tensors as [`write_safetensors`] does, without metadata of their own.
+///
+/// # Errors
+/// If the file cannot be written; an old one then stands.
+pub fn write_tensors<'a>(path: &Path, named: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
+    let host: Vec<(String, Vec<usize>, Vec<f32>)> =
+        named.map(|(name, tensor)| (name, vec![tensor.rows(), tensor.cols()], tensor.to_host())).collect();
+    let tensors: Vec<(String, Vec<usize>, &[f32])> =
+        host.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice())).collect();
+    write_safetensors(path, &tensors, None)
 }
 
 /// Writes `(name, shape, numbers)` as a safetensors file of `f32`, tensors sorted by name. Whoever reads

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use amortize_engine::Tensor;
 use amortize_gfn::{Generator, ReplayBuffer, StopReason};
-use amortize_lm::weights::{Weights, write_safetensors};
+use amortize_lm::weights::{Weights, write_tensors};
 use amortize_lm::{Adapter, LmError, Model};
 use amortize_runlog::{RunDir, replace_dir_atomic};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ struct Saved {
 pub fn save(run: &RunDir, state: &State, model: &Model) -> Result<()> {
     replace_dir_atomic(&run.checkpoint_dir(), |dir| {
         state.adapter.save(&dir.join(ADAPTER), &base_name(model), &model.decoder)?;
-        save_moments(&dir.join(MOMENTS), state)?;
+        write_tensors(&dir.join(MOMENTS), named_moments(state))?;
         let saved = Saved {
             version: VERSION,
             step: state.step,
@@ -71,15 +71,6 @@ fn named_moments(state: &State) -> impl Iterator<Item = (String, &Tensor)> {
     state.adapter.named().zip(&state.optimizer.moments).flat_map(|((name, _), moments)| {
         [(format!("{name}.first"), &moments.first), (format!("{name}.second"), &moments.second)]
     })
-}
-
-fn save_moments(path: &Path, state: &State) -> std::result::Result<(), LmError> {
-    let host: Vec<(String, Vec<usize>, Vec<f32>)> = named_moments(state)
-        .map(|(name, tensor)| (name, vec![tensor.rows(), tensor.cols()], tensor.to_host()))
-        .collect();
-    let tensors: Vec<(String, Vec<usize>, &[f32])> =
-        host.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice())).collect();
-    write_safetensors(path, &tensors, None)
 }
 
 /// Puts a run's checkpoint in place of `state`, which must be of the same config.

@@ -69,11 +69,6 @@ impl LogZ {
         self.values.entry(query).or_insert(fresh).value
     }
 
-    /// Whether a query has a value.
-    pub fn knows(&self, query: u64) -> bool {
-        self.values.contains_key(&query)
-    }
-
     /// One Adam update of a query's value.
     pub fn update(&mut self, query: u64, gradient: f64, learning_rate: f64, adamw: &AdamW) {
         let Some(state) = self.values.get_mut(&query) else { return };

@@ -1,12 +1,13 @@
 //! Rewards that a language model gives.
 
+use amortize_gfn::diagnostics::log_sum_exp;
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, TokenMask};
 use amortize_lm::{Policy, Questions};
 
 use crate::config::RewardMask;
 use crate::error::{Result, TrainError};
-use crate::tables::{PackedTrajectories, log_sum_exp};
+use crate::tables::PackedTrajectories;
 
 /// The untempered reward of continuation, R(Z) = p_LM(Z stop | X) (paper equation 5): the stop belongs to the text.
 ///

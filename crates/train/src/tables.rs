@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use amortize_engine::SegmentId;
+use amortize_gfn::diagnostics::log_sum_exp;
 use amortize_gfn::{Query, Table, Trajectory};
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::{Forest, Questions};
@@ -133,10 +134,4 @@ impl Stop {
             }
         }
     }
-}
-
-/// `log Σ exp`, minus infinity of nothing.
-pub fn log_sum_exp(x: &[f64]) -> f64 {
-    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY { max } else { max + x.iter().map(|x| (x - max).exp()).sum::<f64>().ln() }
 }
