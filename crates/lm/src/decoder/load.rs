@@ -1,4 +1,4 @@
-//! From a checkpoint's tensors to a decoder: the one place that knows the families' names.
+//! From tensors to a decoder: the one place that knows the families' names.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use super::projection::{Part, Projection};
 use crate::config::{self, Family, ModelConfig, Positions};
 use crate::error::Result;
 use crate::parameters::{Loader, Matrix, Stored};
-use crate::weights::Weights;
+use crate::random::RandomWeights;
+use crate::weights::{TensorSource, Weights};
 
 impl Decoder {
     /// Reads the weights of a model directory.
@@ -22,11 +23,22 @@ impl Decoder {
     /// # Errors
     /// If a file or tensor is missing, damaged, or of another shape than `config` implies.
     pub fn load(dir: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
-        let mut weights = Weights::open(dir)?;
-        match config.family {
-            Family::Gpt2 => gpt2(&mut weights, config, device),
-            Family::Llama => llama(&mut weights, config, device),
-        }
+        build(&Weights::open(dir)?, config, device)
+    }
+
+    /// Weights of the same shapes that nobody trained, for measurements.
+    ///
+    /// # Errors
+    /// If `config` names no shapes that fit one another.
+    pub fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        build(&RandomWeights { seed }, config, device)
+    }
+}
+
+fn build(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+    match config.family {
+        Family::Gpt2 => gpt2(source, config, device),
+        Family::Llama => llama(source, config, device),
     }
 }
 
@@ -85,19 +97,19 @@ impl Builder<'_> {
 }
 
 fn builder<'a>(
-    weights: &'a mut Weights,
+    source: &'a dyn TensorSource,
     device: &'a Device,
     module_prefix: &'static str,
     stored: Stored,
     probe: &str,
 ) -> Result<Builder<'a>> {
-    let prefix = weights.prefix(&[module_prefix, ""], probe)?.to_string();
-    let loader = Loader { weights, prefix, device, infos: Vec::new() };
+    let prefix = source.prefix(&[module_prefix, ""], probe)?.to_string();
+    let loader = Loader { source, prefix, device, infos: Vec::new() };
     Ok(Builder { loader, module_prefix, stored, projections: 0 })
 }
 
-fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(weights, device, "transformer.", Stored::InOut, "wte.weight")?;
+fn gpt2(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+    let mut build = builder(source, device, "transformer.", Stored::InOut, "wte.weight")?;
     let d = config.hidden_size;
     let embedding = build.table("wte.weight", config.vocab_size, config)?;
     let positions = build.table("wpe.weight", config.max_positions, config)?;
@@ -120,8 +132,8 @@ fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<
     finish(build, config, device, embedding, Some(positions), blocks, final_norm)
 }
 
-fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(weights, device, "model.", Stored::OutIn, "embed_tokens.weight")?;
+fn llama(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+    let mut build = builder(source, device, "model.", Stored::OutIn, "embed_tokens.weight")?;
     let d = config.hidden_size;
     let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
     let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;
