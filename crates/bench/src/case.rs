@@ -103,15 +103,6 @@ impl Case {
     fn floor_seconds(&self, machine: Machine) -> f64 {
         let model = Architecture::of(&self.shape.config(), &self.workload.lora());
         let passes = floor::passes(self.workload, &self.sizes);
-        floor::seconds(&passes, &model, bytes_per_weight(self.precision), machine)
-    }
-}
-
-/// Bytes of a stored weight; the scales that go with groups of 8-bit weights are not counted.
-fn bytes_per_weight(precision: Precision) -> u64 {
-    match precision {
-        Precision::F32 => 4,
-        Precision::Bf16 => 2,
-        Precision::Int8 => 1,
+        floor::seconds(&passes, &model, self.precision.bytes_per_value(), machine)
     }
 }

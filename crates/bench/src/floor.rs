@@ -21,10 +21,10 @@ pub struct Machine {
 
 /// The least seconds that passes through a model take, one after the other: each has its products to compute and its
 /// weights to read, of which the slower counts. `bytes_per_weight` is of the frozen weights.
-pub fn seconds(passes: &[Pass], model: &Architecture, bytes_per_weight: u64, machine: Machine) -> f64 {
+pub fn seconds(passes: &[Pass], model: &Architecture, bytes_per_weight: f64, machine: Machine) -> f64 {
     let of_pass = |pass: &Pass| {
         let products = model.flops(pass) as f64 / machine.product_rate;
-        let reading = model.bytes(pass, bytes_per_weight) as f64 / machine.bandwidth;
+        let reading = model.bytes(pass, bytes_per_weight) / machine.bandwidth;
         products.max(reading)
     };
     passes.iter().map(of_pass).sum()
@@ -43,12 +43,12 @@ mod tests {
         let (train, sample) = (passes(Workload::Train, &sizes), passes(Workload::Sample, &sizes));
         let machine = Machine { product_rate: 4e11, bandwidth: 2e10 };
         let flops = |passes: &[Pass]| passes.iter().map(|pass| model.flops(pass)).sum::<u64>() as f64;
-        let bytes = |passes: &[Pass]| passes.iter().map(|pass| model.bytes(pass, 4)).sum::<u64>() as f64;
+        let bytes = |passes: &[Pass]| passes.iter().map(|pass| model.bytes(pass, 4.0)).sum::<f64>();
         let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-12;
-        assert!(close(seconds(&train, &model, 4, machine), flops(&train) / 4e11));
-        assert!(close(seconds(&sample, &model, 4, machine), bytes(&sample) / 2e10));
+        assert!(close(seconds(&train, &model, 4.0, machine), flops(&train) / 4e11));
+        assert!(close(seconds(&sample, &model, 4.0, machine), bytes(&sample) / 2e10));
         // On a machine that reads at once, the arithmetic remains.
         let machine = Machine { bandwidth: 1e18, ..machine };
-        assert!(close(seconds(&sample, &model, 4, machine), flops(&sample) / 4e11));
+        assert!(close(seconds(&sample, &model, 4.0, machine), flops(&sample) / 4e11));
     }
 }

@@ -5,8 +5,8 @@ use amortize_lm::config::{Family, ModelConfig};
 use super::passes::{Kind, Pass};
 use crate::workload::{Lora, Sites};
 
-/// Bytes of a value that is always single precision, as an adapter's are.
-const F32: u64 = 4;
+/// Bytes of an adapter's value, which is never stored in less than single precision.
+const F32: f64 = 4.0;
 
 /// The matrices of a model and of the adapter on it, by their sizes.
 #[derive(Clone, Debug)]
@@ -85,9 +85,9 @@ impl Architecture {
     }
 
     /// Bytes that a pass reads at least: every weight once.
-    pub fn bytes(&self, pass: &Pass, per_weight: u64) -> u64 {
-        let adapter = if pass.kind == Kind::Base { 0 } else { F32 * self.adapter_values() };
-        self.weights() * per_weight + adapter
+    pub fn bytes(&self, pass: &Pass, per_weight: f64) -> f64 {
+        let adapter = if pass.kind == Kind::Base { 0.0 } else { F32 * self.adapter_values() as f64 };
+        self.weights() as f64 * per_weight + adapter
     }
 
     /// Arithmetic of a pass's matrix products.
@@ -155,9 +155,10 @@ mod tests {
     #[test]
     fn every_weight_is_read_once_and_adapters_in_single_precision() {
         let model = Architecture::of(&Shape::Gpt2.config(), &Workload::Train.lora());
-        let weights = 12 * (768 * 2304 + 768 * 768 + 2 * 768 * 3072) + 768 * 50257;
-        assert_eq!(model.bytes(&pass(Kind::Base), 2), 2 * weights);
-        assert_eq!(model.bytes(&pass(Kind::Adapted), 1), weights + 4 * 12 * 8 * (768 + 2304));
+        let weights = f64::from(12 * (768 * 2304 + 768 * 768 + 2 * 768 * 3072) + 768 * 50257);
+        assert_eq!(model.bytes(&pass(Kind::Base), 2.0), 2.0 * weights);
+        let adapter = f64::from(4 * 12 * 8 * (768 + 2304));
+        assert_eq!(model.bytes(&pass(Kind::Adapted), 1.0625), 1.0625 * weights + adapter);
     }
 
     /// The counted matrices are those that the decoder and its adapters have.
