@@ -43,7 +43,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`], though a config that was read from a file gives no cause.
-    pub fn random(config: ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+    pub fn random(config: ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
         let tokenizer = Tokenizer::numbered(&config)?;
         let decoder = Decoder::random(&config, seed, device)?;
         Ok(Self { path: "random weights".into(), config, tokenizer, decoder })

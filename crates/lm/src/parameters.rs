@@ -78,7 +78,11 @@ impl Loader<'_> {
                 Stored::InOut => transpose(&self.source.take(&name, &[input, *out])?, input, *out),
             };
             // A lone part is moved: an embedding, the largest matrix there is, would take its memory twice.
-            if values.is_empty() { values = part } else { values.extend(part) }
+            if values.is_empty() {
+                values = part
+            } else {
+                values.extend(part)
+            }
             ranges.push((name, first..first + out));
             first += out;
         }

@@ -171,7 +171,8 @@ mod tests {
         for config in [Shape::Tiny.config(), llama] {
             let decoder = amortize_lm::decoder::Decoder::random(&config, 1, &Device::cpu()).unwrap();
             let is_positions = |name: &str| name.ends_with("wpe.weight");
-            let matrices = decoder.parameters().iter().filter(|info| info.shape.0 > 1 && !is_positions(&info.parts[0].0));
+            let matrices =
+                decoder.parameters().iter().filter(|info| info.shape.0 > 1 && !is_positions(&info.parts[0].0));
             let weights: usize = matrices.map(|info| info.shape.0 * info.shape.1).sum();
             for workload in [Workload::Train, Workload::StepInfill] {
                 let model = Architecture::of(&config, &workload.lora());

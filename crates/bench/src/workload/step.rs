@@ -42,20 +42,20 @@ queries_per_step = 1
 "#;
 
 pub(super) fn continuation(model: &Model, sizes: &Sizes, repeats: usize) -> Result<Vec<f64>> {
-    let config = config(Workload::StepContinuation.lora(), sizes)?;
+    let config = config(Workload::StepContinuation.lora(), sizes);
     let task = task(&config, model, sizes, 0)?;
     let target = Target::continuation(Policy::base(model), &task.actions, RewardMask::Zero);
     steps(&config, model, &task, target, repeats)
 }
 
 pub(super) fn infill(model: &Model, sizes: &Sizes, repeats: usize) -> Result<Vec<f64>> {
-    let config = config(Workload::StepInfill.lora(), sizes)?;
+    let config = config(Workload::StepInfill.lora(), sizes);
     let task = task(&config, model, sizes, sizes.suffix)?;
     let target = Target::infilling(Policy::base(model), &task.actions, RewardMask::Zero);
     steps(&config, model, &task, target, repeats)
 }
 
-fn config(lora: Lora, sizes: &Sizes) -> Result<Config> {
+fn config(lora: Lora, sizes: &Sizes) -> Config {
     let Lora { rank, alpha, dropout, sites } = lora;
     let modules = match sites {
         Sites::QueriesKeysValues => r#"["c_attn", "q_proj", "k_proj", "v_proj"]"#,
@@ -70,7 +70,7 @@ fn config(lora: Lora, sizes: &Sizes) -> Result<Config> {
         format!("policy.max_length={}", sizes.tokens),
         format!("train.samples_per_query={}", sizes.samples),
     ];
-    Ok(Config::from_toml(CONFIG, "the workload's config", &sets)?)
+    Config::from_toml(CONFIG, "the workload's config", &sets).expect("the workload's config is valid")
 }
 
 /// One query of random tokens. The policy reads X alone, whether or not there is a Y.

@@ -86,7 +86,16 @@ fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
 
 fn write_table(outcomes: &[Outcome], out: &mut impl Write) -> Result<()> {
     let mut table = Table::new(&[
-        "workload", "precision", "samples", "tokens", "seconds", "fastest", "tokens/s", "peak MiB", "floor s", "of floor",
+        "workload",
+        "precision",
+        "samples",
+        "tokens",
+        "seconds",
+        "fastest",
+        "tokens/s",
+        "peak MiB",
+        "floor s",
+        "of floor",
     ]);
     for outcome in outcomes {
         table.push(vec![

@@ -23,7 +23,10 @@ fn every_workload_reports_positive_figures_in_both_precisions() {
             figures.push("peak_rss_mb");
         }
         for figure in figures {
-            assert!(result[figure].as_f64().is_some_and(|value| value > 0.0 && value.is_finite()), "{figure}: {result}");
+            assert!(
+                result[figure].as_f64().is_some_and(|value| value > 0.0 && value.is_finite()),
+                "{figure}: {result}"
+            );
         }
         let (seconds, rate) = (result["seconds"].as_f64().unwrap(), result["tokens_per_s"].as_f64().unwrap());
         assert_close(rate * seconds, 16.0 * 24.0, 1e-6);
@@ -55,7 +58,10 @@ fn people_get_a_table_and_the_machines_rates() {
 
 #[test]
 fn what_cannot_be_measured_is_refused_before_anything_is() {
-    refuse_saying(&["bench", "--workload", "trian"], &["trian", "train, score, sample, step-continuation, step-infill"]);
+    refuse_saying(
+        &["bench", "--workload", "trian"],
+        &["trian", "train, score, sample, step-continuation, step-infill"],
+    );
     refuse_saying(&["bench", "--shape", "gpt5"], &["gpt5", "gpt2, gpt2-xl, llama-1b, tiny"]);
     refuse_saying(&["bench", "--precision", "fp8"], &["fp8", "f32", "bf16", "int8"]);
     refuse_saying(&["bench", "--sweep", "length=8"], &["length", "samples, tokens, prompt, suffix"]);
