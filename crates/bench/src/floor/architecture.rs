@@ -124,7 +124,7 @@ impl Architecture {
 #[cfg(test)]
 mod tests {
     use amortize_gfn::Generator;
-    use amortize_lm::{Adapter, Device};
+    use amortize_lm::{Adapter, Device, Precision};
 
     use super::*;
     use crate::{Shape, Workload};
@@ -169,7 +169,7 @@ mod tests {
             "tie_word_embeddings": true}"#;
         let llama = ModelConfig::from_json(llama, "config.json".as_ref()).unwrap();
         for config in [Shape::Tiny.config(), llama] {
-            let decoder = amortize_lm::decoder::Decoder::random(&config, 1, &Device::cpu()).unwrap();
+            let decoder = amortize_lm::decoder::Decoder::random(&config, 1, &Device::cpu(), Precision::Int8).unwrap();
             let is_positions = |name: &str| name.ends_with("wpe.weight");
             let matrices =
                 decoder.parameters().iter().filter(|info| info.shape.0 > 1 && !is_positions(&info.parts[0].0));

@@ -53,7 +53,7 @@ pub(super) fn score(model: &Model, sizes: &Sizes, repeats: usize) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use amortize_engine::layout::AttentionSegment;
-    use amortize_lm::Device;
+    use amortize_lm::{Device, Precision};
 
     use super::*;
     use crate::Shape;
@@ -62,7 +62,7 @@ mod tests {
     /// The floor is of the work that is really asked for.
     #[test]
     fn the_packed_rows_are_those_that_the_floor_counts() {
-        let model = Model::random(Shape::Tiny.config(), 1, &Device::cpu(), amortize_lm::Precision::F32).unwrap();
+        let model = Model::random(Shape::Tiny.config(), 1, &Device::cpu(), Precision::F32).unwrap();
         let sizes = Sizes { samples: 3, tokens: 5, prompt: 7, suffix: 1 };
         let (forest, questions) = asked(&model, &sizes);
         let pairs = |segment: &AttentionSegment| {

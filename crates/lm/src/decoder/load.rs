@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use amortize_engine::Device;
 use amortize_engine::ops::activation::Activation;
 use amortize_engine::ops::attention::Heads;
 use amortize_engine::ops::rope::RopeTable;
+use amortize_engine::{Device, Precision};
 
 use super::Decoder;
 use super::block::Block;
@@ -18,27 +18,33 @@ use crate::random::RandomWeights;
 use crate::weights::{TensorSource, Weights};
 
 impl Decoder {
-    /// Reads the weights of a model directory.
+    /// Reads the weights of a model directory. Matrices are stored in `precision`, vectors as f32.
     ///
     /// # Errors
     /// If a file or tensor is missing, damaged, or of another shape than `config` implies.
-    pub fn load(dir: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
-        build(&Weights::open(dir)?, config, device)
+    pub fn load(dir: &Path, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Self> {
+        build(&Weights::open(dir)?, config, device, precision)
     }
 
     /// Weights of the same shapes that nobody trained, for measurements.
     ///
     /// # Errors
     /// If `config` names no shapes that fit one another.
-    pub fn random(config: &ModelConfig, seed: u64, device: &Device) -> Result<Self> {
-        build(&RandomWeights { seed }, config, device)
+    pub fn random(config: &ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
+        build(&RandomWeights { seed }, config, device, precision)
     }
 }
 
-fn build(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
+fn build(
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    device: &Device,
+    precision: Precision,
+) -> Result<Decoder> {
+    let loader = Loader { source, prefix: String::new(), device, precision, infos: Vec::new() };
     match config.family {
-        Family::Gpt2 => gpt2(source, config, device),
-        Family::Llama => llama(source, config, device),
+        Family::Gpt2 => gpt2(loader, config),
+        Family::Llama => llama(loader, config),
     }
 }
 
@@ -97,19 +103,17 @@ impl Builder<'_> {
 }
 
 fn builder<'a>(
-    source: &'a dyn TensorSource,
-    device: &'a Device,
+    mut loader: Loader<'a>,
     module_prefix: &'static str,
     stored: Stored,
     probe: &str,
 ) -> Result<Builder<'a>> {
-    let prefix = source.prefix(&[module_prefix, ""], probe)?.to_string();
-    let loader = Loader { source, prefix, device, infos: Vec::new() };
+    loader.prefix = loader.source.prefix(&[module_prefix, ""], probe)?.to_string();
     Ok(Builder { loader, module_prefix, stored, projections: 0 })
 }
 
-fn gpt2(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(source, device, "transformer.", Stored::InOut, "wte.weight")?;
+fn gpt2(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
+    let mut build = builder(loader, "transformer.", Stored::InOut, "wte.weight")?;
     let d = config.hidden_size;
     let embedding = build.table("wte.weight", config.vocab_size, config)?;
     let positions = build.table("wpe.weight", config.max_positions, config)?;
@@ -129,11 +133,11 @@ fn gpt2(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Res
         });
     }
     let final_norm = build.layer_norm("ln_f", config)?;
-    finish(build, config, device, embedding, Some(positions), blocks, final_norm)
+    finish(build, config, embedding, Some(positions), blocks, final_norm)
 }
 
-fn llama(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(source, device, "model.", Stored::OutIn, "embed_tokens.weight")?;
+fn llama(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
+    let mut build = builder(loader, "model.", Stored::OutIn, "embed_tokens.weight")?;
     let d = config.hidden_size;
     let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
     let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;
@@ -155,19 +159,19 @@ fn llama(source: &dyn TensorSource, config: &ModelConfig, device: &Device) -> Re
         });
     }
     let final_norm = build.rms_norm("norm", config)?;
-    finish(build, config, device, embedding, None, blocks, final_norm)
+    finish(build, config, embedding, None, blocks, final_norm)
 }
 
 fn finish(
     mut build: Builder,
     config: &ModelConfig,
-    device: &Device,
     embedding: Matrix,
     positions: Option<Matrix>,
     blocks: Vec<Block>,
     final_norm: Norm,
 ) -> Result<Decoder> {
     let head = build.head(config)?;
+    let device = build.loader.device;
     let rope = match &config.positions {
         Positions::Learned => None,
         Positions::Rope(rope) => Some(RopeTable::new(device, config.max_positions, &rope.inverse_frequencies())),
