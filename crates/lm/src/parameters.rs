@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use amortize_engine::{Device, Tensor, Weight};
+use amortize_engine::{Device, Precision, Tensor, Weight};
 
 use crate::error::Result;
 use crate::weights::Weights;
@@ -62,6 +62,8 @@ pub(crate) struct Loader<'a> {
     pub weights: &'a mut Weights,
     pub prefix: String,
     pub device: &'a Device,
+    /// How matrices are stored.
+    pub precision: Precision,
     pub infos: Vec<ParameterInfo>,
 }
 
@@ -81,7 +83,7 @@ impl Loader<'_> {
             first += out;
         }
         let id = self.number(ranges, (first, input), stored == Stored::InOut);
-        Ok(Matrix { id, weight: Weight::new(self.device, first, input, &values) })
+        Ok(Matrix { id, weight: Weight::new(self.device, first, input, &values, self.precision) })
     }
 
     /// A vector of parts, one after the other: `(name, length)` each.
