@@ -22,8 +22,7 @@ pub(crate) trait TensorSource {
     /// A tensor's numbers in row-major order, which must have this shape.
     fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
 
-    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
-    /// differ in how deep they nest it.
+    /// The first candidate that, put before `probe`, names a tensor.
     fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str>;
 }
 
@@ -84,6 +83,14 @@ impl Weights {
         self.shards[shard].read(name, shape)
     }
 
+    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
+    /// differ in how deep they nest it.
+    pub fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
+        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
+        let found = candidates.iter().find(fits).copied();
+        found.ok_or_else(|| self.missing(probe))
+    }
+
     fn missing(&self, name: &str) -> LmError {
         LmError::MissingTensor {
             path: self.path.clone(),
@@ -99,9 +106,7 @@ impl TensorSource for Weights {
     }
 
     fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
-        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
-        let found = candidates.iter().find(fits).copied();
-        found.ok_or_else(|| self.missing(probe))
+        Weights::prefix(self, candidates, probe)
     }
 }
 
