@@ -35,12 +35,7 @@ impl Decoder {
     }
 }
 
-fn build(
-    source: &dyn TensorSource,
-    config: &ModelConfig,
-    device: &Device,
-    precision: Precision,
-) -> Result<Decoder> {
+fn build(source: &dyn TensorSource, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
     let loader = Loader { source, prefix: String::new(), device, precision, infos: Vec::new() };
     match config.family {
         Family::Gpt2 => gpt2(loader, config),
