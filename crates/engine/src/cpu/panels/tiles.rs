@@ -66,18 +66,19 @@ pub(crate) struct RowTiles<T> {
 impl<T: Copy + Default + Send> RowTiles<T> {
     /// `fill(tile, to)` writes a tile.  `[step, row of the tile]`
     fn pack(n: usize, steps: usize, fill: impl Fn(Range<usize>, &mut [T]) + Sync) -> Self {
-        let count = n.div_ceil(most_rows(arch::lanes()));
-        // Tiles of nearly equal height: a last tile of one row would waste most of its registers.
-        let tiles: Vec<Range<usize>> = (0..count).map(|i| i * n / count..(i + 1) * n / count).collect();
+        // As high as they get, rather than of equal height: where rows are few the first tile waits for memory, which costs least if
+        // it has most of the arithmetic.
+        let most = most_rows(arch::lanes());
+        let tiles: Vec<Range<usize>> = (0..n).step_by(most).map(|first| first..n.min(first + most)).collect();
         let mut values = vec![T::default(); n * steps];
         let mut rest = values.as_mut_slice();
-        let mut parts = Vec::with_capacity(count);
+        let mut parts = Vec::with_capacity(tiles.len());
         for tile in &tiles {
             let (part, after) = rest.split_at_mut(tile.len() * steps);
             parts.push((tile.clone(), part));
             rest = after;
         }
-        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most_rows(arch::lanes()) + 1);
+        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1);
         parts.into_par_iter().with_min_len(tiles_per_task).for_each(|(tile, part)| fill(tile, part));
         Self { values, steps, tiles }
     }
