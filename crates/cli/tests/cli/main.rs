@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod evaluate;
+mod infilling;
 mod interrupts;
 mod runs;
 mod sample;
