@@ -14,6 +14,7 @@ pub mod generate;
 mod model;
 pub mod parameters;
 mod policy;
+mod random;
 pub mod tokenizer;
 pub mod weights;
 

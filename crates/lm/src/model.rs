@@ -38,6 +38,17 @@ impl Model {
         Ok(Self { path: path.to_path_buf(), config, tokenizer, decoder })
     }
 
+    /// A model that nobody trained, for measurements: random weights that depend on `seed`, and a tokenizer of numbers.
+    /// Nothing is read; `path` says only what it is.
+    ///
+    /// # Errors
+    /// As [`Model::load`], though a config that was read from a file gives no cause.
+    pub fn random(config: ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
+        let tokenizer = Tokenizer::numbered(&config)?;
+        let decoder = Decoder::random(&config, seed, device, precision)?;
+        Ok(Self { path: "random weights".into(), config, tokenizer, decoder })
+    }
+
     /// Whether the model can read these sequences.
     pub(crate) fn check(&self, forest: &Forest) -> Result<()> {
         forest.tokens().iter().try_for_each(|token| self.check_token(*token))?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use amortize_engine::{Device, Precision, Tensor, Weight};
 
 use crate::error::Result;
-use crate::weights::Weights;
+use crate::weights::TensorSource;
 
 /// A parameter's number in the order of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,9 @@ pub enum Stored {
     InOut,
 }
 
-/// Takes tensors out of a checkpoint one by one and numbers them.
+/// Takes tensors out of their source one by one and numbers them.
 pub(crate) struct Loader<'a> {
-    pub weights: &'a mut Weights,
+    pub source: &'a dyn TensorSource,
     pub prefix: String,
     pub device: &'a Device,
     /// How matrices are stored.
@@ -70,14 +70,20 @@ pub(crate) struct Loader<'a> {
 impl Loader<'_> {
     /// A matrix of parts with a common input, stacked by rows: `(name, outputs)` each.
     pub fn matrix(&mut self, parts: &[(String, usize)], input: usize, stored: Stored) -> Result<Matrix> {
-        let mut values = Vec::with_capacity(parts.iter().map(|(_, out)| out * input).sum());
+        let mut values = Vec::new();
         let mut ranges = Vec::new();
         let mut first = 0;
         for (name, out) in parts {
             let name = format!("{}{name}", self.prefix);
-            match stored {
-                Stored::OutIn => values.extend(self.weights.take(&name, &[*out, input])?),
-                Stored::InOut => values.extend(transpose(&self.weights.take(&name, &[input, *out])?, input, *out)),
+            let part = match stored {
+                Stored::OutIn => self.source.take(&name, &[*out, input])?,
+                Stored::InOut => transpose(&self.source.take(&name, &[input, *out])?, input, *out),
+            };
+            // A lone part is moved: an embedding, the largest matrix there is, would take its memory twice.
+            if values.is_empty() {
+                values = part
+            } else {
+                values.extend(part)
             }
             ranges.push((name, first..first + out));
             first += out;
@@ -93,7 +99,7 @@ impl Loader<'_> {
         for (name, len) in parts {
             let name = format!("{}{name}", self.prefix);
             let first = values.len();
-            values.extend(self.weights.take(&name, &[*len])?);
+            values.extend(self.source.take(&name, &[*len])?);
             ranges.push((name, first..values.len()));
         }
         let id = self.number(ranges, (1, values.len()), false);

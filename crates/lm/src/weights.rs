@@ -17,6 +17,16 @@ use crate::error::{LmError, Result, nearest};
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
+/// Where a decoder's tensors come from.
+pub(crate) trait TensorSource {
+    /// A tensor's numbers in row-major order, which must have this shape.
+    fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
+    /// differ in how deep they nest it.
+    fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str>;
+}
+
 /// The tensors of a model, from one file or several shards.
 #[derive(Debug)]
 pub struct Weights {
@@ -74,20 +84,24 @@ impl Weights {
         self.shards[shard].read(name, shape)
     }
 
-    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
-    /// differ in how deep they nest it.
-    pub fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
-        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
-        let found = candidates.iter().find(fits).copied();
-        found.ok_or_else(|| self.missing(probe))
-    }
-
     fn missing(&self, name: &str) -> LmError {
         LmError::MissingTensor {
             path: self.path.clone(),
             name: name.to_string(),
             nearest: nearest(name, self.names()).map(str::to_string),
         }
+    }
+}
+
+impl TensorSource for Weights {
+    fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Weights::take(self, name, shape)
+    }
+
+    fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
+        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
+        let found = candidates.iter().find(fits).copied();
+        found.ok_or_else(|| self.missing(probe))
     }
 }
 
