@@ -6,7 +6,7 @@
 //! with the letter. Any function of text will do, so long as it can be given for every prefix.
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
-use amortize_lm::{Device, Model, Policy};
+use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::evaluate::evaluate;
@@ -64,13 +64,13 @@ impl Reward for AvoidsTheLetterA<'_> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: own_reward MODEL")?;
     let config = Config::from_toml(CONFIG, "own_reward.rs", &[])?;
-    let model = Model::load(path.as_ref(), &Device::cpu())?;
+    let model = Model::load(path.as_ref(), &Device::cpu(), Precision::F32)?;
 
     let actions = action_space(&config.policy, &model)?;
     let openings =
         ["Once upon a time there was a cat.", "Tom went to the park.", "Lily had a red ball.", "It was a hot day."];
-    let openings = openings.map(String::from).to_vec();
-    let prompts = encode(&model, "openings".as_ref(), openings, &actions)?;
+    let openings = openings.map(|text| text.to_string().into()).to_vec();
+    let prompts = encode(&model, &config.task, "openings".as_ref(), openings, &actions)?;
     let task = Task { train: prompts.clone(), validation: prompts.clone(), actions };
 
     let likelihood = LikelihoodReward::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);

@@ -83,9 +83,12 @@ pub struct TimingRecord {
 pub struct SampleRecord<'a> {
     /// The step, from 1.
     pub step: u64,
-    /// The prompt.
+    /// X.
     pub prompt: &'a str,
-    /// The continuation, its stop included.
+    /// Y; absent where the task has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<&'a str>,
+    /// Z, its stop included.
     pub text: String,
     /// log q in nats.
     pub log_q: f64,

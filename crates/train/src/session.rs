@@ -158,6 +158,7 @@ impl<'a> Session<'a> {
             self.samples.append(&SampleRecord {
                 step,
                 prompt: prompt.map_or("", |prompt| &prompt.text),
+                suffix: prompt.and_then(|prompt| prompt.suffix.as_deref()),
                 text,
                 log_q: explored.log_q[row].unwrap_or(f64::NAN),
                 log_reward: explored.log_reward.row(row).last().copied().unwrap_or(f64::NEG_INFINITY),
@@ -224,7 +225,7 @@ fn before_first_evaluation(state: &State) -> bool {
 }
 
 fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Result<Trainer<'a>> {
-    let target = Target::continuation(Policy::base(model), &task.actions, config.reward.mask);
+    let target = Target::of(config.task.kind, Policy::base(model), &task.actions, config.reward.mask);
     let state = State::new(config, model, task)?;
     Ok(Trainer { model, task, target, method: settings::method(config), state })
 }

@@ -179,14 +179,14 @@ mod tests {
     use std::path::Path;
 
     use amortize_lm::actions::StopRule;
-    use amortize_lm::{Device, Model};
+    use amortize_lm::{Device, Model, Precision};
 
     use super::*;
 
     #[test]
     fn what_texts_begin_with_alike_is_packed_once() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/fixtures/llama-tiny");
-        let model = Model::load(&path, &Device::cpu()).expect("a fixture loads");
+        let model = Model::load(&path, &Device::cpu(), Precision::F32).expect("a fixture loads");
         let all = TokenMask::all(model.config.vocab_size);
         let actions = ActionSpace::new(all.vocab_size(), all, StopRule::tokens(&[30, 31]), 1, 9).expect("a space");
         let reward = LikelihoodReward::infilling(Policy::base(&model), &actions, RewardMask::Zero);
