@@ -17,6 +17,6 @@ pub mod tensor;
 #[cfg(test)]
 mod check;
 
-pub use device::Device;
+pub use device::{Device, MemoryUse};
 pub use layout::{AttentionPlan, SegmentId, TreeLayout};
 pub use tensor::{Columns, Tensor, Weight};
