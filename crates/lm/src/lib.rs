@@ -23,4 +23,4 @@ pub use error::LmError;
 pub use forest::Forest;
 pub use generate::{Draw, Generated, generate};
 pub use model::Model;
-pub use policy::{Policy, Questions, ScoredWithTape};
+pub use policy::{Policy, Questions, ROWS_AT_ONCE, ScoredWithTape};

@@ -50,17 +50,18 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
     train(session, &config, &task)
 }
 
-/// A resumed run may go on for longer and report more often; anything else would make it another run.
+/// A resumed run may go on for longer, report more often and use other resources; anything else would make it another run.
 fn check_same(saved: &Config, given: &Config) -> Result<()> {
     let mut given = given.clone();
     given.train.steps = saved.train.steps;
     given.train.checkpoint_every = saved.train.checkpoint_every;
     given.train.threads = saved.train.threads;
+    given.train.recompute = saved.train.recompute;
     given.model.path = saved.model.path.clone();
     if &given != saved {
         bail!(
-            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads and \
-             model.path; a changed run needs a directory of its own (--out)"
+            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads, \
+             train.recompute and model.path; a changed run needs a directory of its own (--out)"
         );
     }
     Ok(())

@@ -9,7 +9,7 @@ mod norm;
 mod projection;
 
 pub use backward::Gradients;
-pub use forward::{Batch, Dropout, KvCache, Pass, Tape};
+pub use forward::{Activations, Batch, Dropout, KvCache, Pass, Tape};
 pub use projection::{Part, Projection};
 
 use amortize_engine::Device;
