@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use amortize_lm::Precision;
 use clap::{Args, Parser, Subcommand};
 
 /// Fine-tune language models into samplers of intractable posteriors.
@@ -64,6 +65,9 @@ pub struct PolicyArgs {
     /// An adapter directory in PEFT format
     #[arg(long, value_name = "DIR", conflicts_with = "run")]
     pub adapter: Option<PathBuf>,
+    /// How frozen weights are stored: f32, bf16 or int8 [default: the run's; f32 for a bare model]
+    #[arg(long, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
     /// Threads, 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,

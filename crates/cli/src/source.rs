@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use amortize_lm::actions::ActionSpace;
-use amortize_lm::{Adapter, Device, Model, Policy};
+use amortize_lm::{Adapter, Device, Model, Policy, Precision};
 use amortize_runlog::{RunDir, readable_dir};
 use amortize_train::config::{Config, PolicySection, RewardMask};
+use amortize_train::settings;
 use amortize_train::task::{Prompt, Task, action_space, encode};
 use anyhow::{Context, Result, bail};
 
@@ -30,7 +31,7 @@ impl Source {
         use_threads(args.threads)?;
         let Some(run) = &args.run else {
             let path = args.model.as_ref().context("--model or --run is needed")?;
-            return Self::new(path, args.adapter.clone(), None);
+            return Self::new(path, args.precision.unwrap_or_default(), args.adapter.clone(), None);
         };
         let run = RunDir::open_read(run)?;
         let config = Config::load(&run.config_path(), &[])?;
@@ -39,11 +40,12 @@ impl Source {
             bail!("{} has no best adapter: it was never evaluated on validation prompts", run.path().display());
         }
         let path = args.model.clone().unwrap_or_else(|| config.model.path.clone());
-        Self::new(&path, Some(adapter), Some(config))
+        let precision = args.precision.unwrap_or_else(|| settings::precision(&config));
+        Self::new(&path, precision, Some(adapter), Some(config))
     }
 
-    fn new(path: &Path, adapter: Option<PathBuf>, config: Option<Config>) -> Result<Self> {
-        let model = Model::load(path, &Device::cpu())?;
+    fn new(path: &Path, precision: Precision, adapter: Option<PathBuf>, config: Option<Config>) -> Result<Self> {
+        let model = Model::load(path, &Device::cpu(), precision)?;
         let adapter = adapter.map(|dir| Adapter::load(&dir, &model.decoder)).transpose()?;
         Ok(Self { model, adapter, config })
     }

@@ -12,6 +12,7 @@ pub mod device;
 pub mod layout;
 pub mod ops;
 pub mod optim;
+mod precision;
 pub mod tensor;
 
 #[cfg(test)]
@@ -19,4 +20,5 @@ mod check;
 
 pub use device::{Device, MemoryUse};
 pub use layout::{AttentionPlan, SegmentId, TreeLayout};
+pub use precision::{Precision, UnknownPrecision};
 pub use tensor::{Columns, Tensor, Weight};

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use crate::Precision;
 use crate::cpu::gemm::Mat;
-use crate::cpu::panels::Panels;
+use crate::cpu::panels::{Panels, RowsView, Target};
 use crate::device::Device;
 
 /// A row-major matrix of f32 on a device. Its buffer returns to the device's pool when it is dropped.
@@ -70,6 +71,11 @@ impl Tensor {
         &mut self.data
     }
 
+    /// All of it, as what a product with a packed weight writes.
+    pub(crate) fn target(&mut self) -> Target<'_> {
+        Target::new(&mut self.data, self.cols)
+    }
+
     pub(crate) fn row(&self, row: usize) -> &[f32] {
         &self.data[row * self.cols..(row + 1) * self.cols]
     }
@@ -122,6 +128,11 @@ impl<'a> Columns<'a> {
         Mat::new(&self.tensor.data, self.tensor.rows, self.tensor.cols).columns(self.range.clone())
     }
 
+    /// The view as the left operand of a product with a packed weight.  `[rows, cols]`
+    pub(crate) fn rows_view(&self) -> RowsView<'a> {
+        RowsView::columns(&self.tensor.data, self.tensor.cols, self.range.clone())
+    }
+
     /// Rows `rows` and columns `cols` (within the view) as an operand of a matrix product.
     pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Mat<'a> {
         self.mat().rows_range(rows).columns(cols)
@@ -130,7 +141,8 @@ impl<'a> Columns<'a> {
 
 /// A weight matrix as `torch.nn.Linear` has it: `[out, in]`, applied as `y = x Wᵀ`.
 ///
-/// It is packed once into the layout that the products read. Only [`Weight::to_host`] and [`Weight::new`] speak of rows.
+/// It is packed once into the layout that the products read, in a [`Precision`] of its own. Only [`Weight::to_host`] and
+/// [`Weight::new`] speak of rows.
 #[derive(Clone, Debug)]
 pub struct Weight {
     panels: Panels,
@@ -138,12 +150,17 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// Takes a weight from the host.  `[out, in]`
+    /// Takes a weight from the host, to be stored in a precision.  `[out, in]`
     ///
     /// # Panics
     /// If `values` does not hold `out * input` numbers.
-    pub fn new(device: &Device, out: usize, input: usize, values: &[f32]) -> Self {
-        Self { panels: Panels::pack(out, input, values), device: device.clone() }
+    pub fn new(device: &Device, out: usize, input: usize, values: &[f32], precision: Precision) -> Self {
+        Self { panels: Panels::pack(out, input, values, precision), device: device.clone() }
+    }
+
+    /// How its values are stored.
+    pub fn precision(&self) -> Precision {
+        self.panels.precision()
     }
 
     /// Number of outputs.

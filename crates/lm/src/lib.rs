@@ -18,7 +18,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, TargetModules};
-pub use amortize_engine::Device;
+pub use amortize_engine::{Device, Precision};
 pub use error::LmError;
 pub use forest::Forest;
 pub use generate::{Draw, Generated, generate};

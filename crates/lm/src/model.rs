@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use amortize_engine::Device;
+use amortize_engine::{Device, Precision};
 
 use crate::config::ModelConfig;
 use crate::decoder::Decoder;
@@ -24,17 +24,17 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads `config.json`, the tokenizer and the weights of a directory.
+    /// Reads `config.json`, the tokenizer and the weights of a directory. Its matrices are stored in `precision`.
     ///
     /// # Errors
     /// If anything is missing, damaged or not supported; the message names the file and what to do.
-    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self> {
         if !path.is_dir() {
             return Err(LmError::NoModel { path: path.to_path_buf() });
         }
         let config = ModelConfig::read(path)?;
         let tokenizer = Tokenizer::read(path, &config)?;
-        let decoder = Decoder::load(path, &config, device)?;
+        let decoder = Decoder::load(path, &config, device, precision)?;
         Ok(Self { path: path.to_path_buf(), config, tokenizer, decoder })
     }
 

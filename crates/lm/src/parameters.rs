@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use amortize_engine::{Device, Tensor, Weight};
+use amortize_engine::{Device, Precision, Tensor, Weight};
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -72,6 +72,8 @@ pub(crate) struct Loader<'a> {
     pub weights: &'a mut Weights,
     pub prefix: String,
     pub device: &'a Device,
+    /// How matrices are stored.
+    pub precision: Precision,
     pub infos: Vec<ParameterInfo>,
 }
 
@@ -95,7 +97,7 @@ impl Loader<'_> {
             })?;
         }
         let id = self.number(ranges, (outputs, input), stored == Stored::InOut);
-        Ok(Matrix { id, weight: Weight::new(self.device, outputs, input, &values) })
+        Ok(Matrix { id, weight: Weight::new(self.device, outputs, input, &values, self.precision) })
     }
 
     /// A vector of parts, one after the other: `(name, length)` each.

@@ -8,7 +8,7 @@ use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder::Gradients;
 use amortize_lm::parameters::BaseGradients;
 use amortize_lm::weights::Weights;
-use amortize_lm::{Adapter, Device, Forest, Model, Policy, Questions};
+use amortize_lm::{Adapter, Device, Forest, Model, Policy, Precision, Questions};
 use common::fixture;
 use serde::Deserialize;
 
@@ -105,7 +105,8 @@ fn newer_rope_configs_mean_the_same() {
         std::fs::copy(source.join(file), dir.path().join(file)).expect("a copy");
     }
     std::fs::copy(source.join("config-new-form.json"), dir.path().join("config.json")).expect("a copy");
-    let (old, new) = (common::model("llama3-rope"), Model::load(dir.path(), &Device::cpu()).expect("it loads"));
+    let (old, new) =
+        (common::model("llama3-rope"), Model::load(dir.path(), &Device::cpu(), Precision::F32).expect("it loads"));
     let case = &golden("llama3-rope").score[3];
     let score = |model| Policy::base(model).score_completion(&case.prompt_ids, &case.completion_ids).expect("scores");
     assert_eq!(score(&old), score(&new));

@@ -8,7 +8,7 @@ use amortize_lm::config::{ModelConfig, Positions};
 use amortize_lm::error::LmError;
 use amortize_lm::tokenizer::Tokenizer;
 use amortize_lm::weights::{Weights, write_safetensors};
-use amortize_lm::{Device, Model, Policy};
+use amortize_lm::{Device, Model, Policy, Precision};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -181,7 +181,7 @@ fn a_damaged_configuration_or_tokenizer_is_named() {
 fn refusal(name: &str, damage: impl FnOnce(&Path)) -> String {
     let dir = copy(name);
     damage(dir.path());
-    let message = Model::load(dir.path(), &Device::cpu()).expect_err("should be refused").to_string();
+    let message = Model::load(dir.path(), &Device::cpu(), Precision::F32).expect_err("should be refused").to_string();
     assert!(!message.contains('\n') && message.contains(dir.path().to_str().unwrap()), "{message}");
     message
 }
@@ -205,7 +205,7 @@ fn truncate(file: &Path, len: u64) {
 
 #[test]
 fn a_model_that_is_not_one_is_refused() {
-    let nowhere = Model::load(Path::new("/nowhere"), &Device::cpu());
+    let nowhere = Model::load(Path::new("/nowhere"), &Device::cpu(), Precision::F32);
     assert_says(nowhere, &["/nowhere is not a directory", "config.json", "model.safetensors", "tokenizer.json"]);
     for (file, words) in [
         ("config.json", &["cannot read", "config.json"][..]),
@@ -259,7 +259,7 @@ fn a_model_whose_files_disagree_is_refused() {
 
 #[test]
 fn sequences_that_a_model_cannot_read_are_refused() {
-    let model = Model::load(&fixture("gpt2-tiny"), &Device::cpu()).unwrap();
+    let model = Model::load(&fixture("gpt2-tiny"), &Device::cpu(), Precision::F32).unwrap();
     let policy = Policy::base(&model);
     assert_says(policy.score_completion(&[128], &[1]), &["128 is out of range", "last is 127"]);
     assert_says(policy.score_completion(&[1], &[128]), &["128 is out of range", "last is 127"]);

@@ -2,11 +2,11 @@
 
 use amortize_engine::optim::AdamW;
 use amortize_gfn::{self as gfn, LearningRate, Linear, Mix, Objective, ReplaySampling};
-use amortize_lm::AdapterConfig;
 use amortize_lm::decoder::Activations;
+use amortize_lm::{AdapterConfig, Precision};
 
 use crate::config::{
-    AdapterSection, BufferSampling, Config, Decay, Normaliser, ObjectiveName, ObjectiveSection, OptimizerSection,
+    self, AdapterSection, BufferSampling, Config, Decay, Normaliser, ObjectiveName, ObjectiveSection, OptimizerSection,
     RootFlow, TargetModules,
 };
 use crate::trainer::Method;
@@ -66,6 +66,15 @@ fn objective(section: &ObjectiveSection) -> Objective {
         ObjectiveName::Db => Objective::DetailedBalance { normaliser, root_flow },
         ObjectiveName::Tb => Objective::TrajectoryBalance { root_flow },
         ObjectiveName::Vargrad => Objective::Vargrad,
+    }
+}
+
+/// How the frozen weights are stored.
+pub fn precision(config: &Config) -> Precision {
+    match config.model.precision {
+        config::Precision::F32 => Precision::F32,
+        config::Precision::Bf16 => Precision::Bf16,
+        config::Precision::Int8 => Precision::Int8,
     }
 }
 

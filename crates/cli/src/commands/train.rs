@@ -8,6 +8,7 @@ use amortize_lm::{Device, Model};
 use amortize_runlog::RunDir;
 use amortize_train::config::Config;
 use amortize_train::session::Session;
+use amortize_train::settings;
 use amortize_train::task::Task;
 use anyhow::{Context, Result, bail};
 
@@ -69,7 +70,7 @@ fn check_same(saved: &Config, given: &Config) -> Result<()> {
 
 fn prepare(config: &Config) -> Result<(Model, Task)> {
     use_threads(config.train.threads)?;
-    let model = Model::load(&config.model.path, &Device::cpu())?;
+    let model = Model::load(&config.model.path, &Device::cpu(), settings::precision(config))?;
     let task = Task::continuation(config, &model)?;
     Ok((model, task))
 }

@@ -18,6 +18,8 @@ const PORTABLE: &str = "portable";
 pub(crate) struct Choice {
     name: &'static str,
     arch: Arch,
+    /// Whether the CPU multiplies pairs of bf16.
+    pairs: bool,
 }
 
 fn chosen() -> Choice {
@@ -36,9 +38,10 @@ fn chosen() -> Choice {
     })
 }
 
-/// What this CPU can run, narrowest first: portable code, AVX2 with FMA, AVX-512 on x86-64; NEON on aarch64.
+/// What this CPU can run, narrowest first: portable code; AVX2 with FMA, AVX-512, AVX-512 with its bf16 instructions on x86-64; NEON
+/// on aarch64.
 pub(crate) fn available() -> Vec<Choice> {
-    let mut choices = vec![Choice { name: PORTABLE, arch: Arch::Scalar }];
+    let mut choices = vec![Choice { name: PORTABLE, arch: Arch::Scalar, pairs: false }];
     choices.extend(native::choices());
     choices
 }
@@ -48,9 +51,12 @@ mod native {
     use super::{Arch, Choice};
 
     pub(super) fn choices() -> Vec<Choice> {
-        let avx2 = pulp::x86::V3::try_new().map(|v3| Choice { name: "avx2", arch: Arch::V3(v3) });
-        let avx512 = pulp::x86::V4::try_new().map(|v4| Choice { name: "avx512", arch: Arch::V4(v4) });
-        avx2.into_iter().chain(avx512).collect()
+        let choice = |name, arch, pairs| Choice { name, arch, pairs };
+        let avx2 = pulp::x86::V3::try_new().map(|v3| choice("avx2", Arch::V3(v3), false));
+        let avx512 = pulp::x86::V4::try_new().map(|v4| choice("avx512", Arch::V4(v4), false));
+        let pairs = std::arch::is_x86_feature_detected!("avx512bf16");
+        let bf16 = avx512.filter(|_| pairs).map(|avx512| Choice { name: "avx512bf16", pairs, ..avx512 });
+        [avx2, avx512, bf16].into_iter().flatten().collect()
     }
 }
 
@@ -59,8 +65,13 @@ mod native {
     use super::{Arch, Choice};
 
     pub(super) fn choices() -> Vec<Choice> {
-        vec![Choice { name: "native", arch: Arch::new() }]
+        vec![Choice { name: "native", arch: Arch::new(), pairs: false }]
     }
+}
+
+/// Whether kernels multiply pairs of bf16.
+pub(crate) fn multiplies_pairs() -> bool {
+    chosen().pairs
 }
 
 /// Runs a kernel on the chosen instruction set.
@@ -77,6 +88,23 @@ pub(crate) fn run(job: impl Job) {
         // One lane would be one multiplication at a time; four let the compiler use what every CPU has.
         Choice { name: PORTABLE, .. } => job.run(Scalar128b),
         Choice { arch, .. } => arch.dispatch(Dispatch(job)),
+    }
+}
+
+/// Runs a closure compiled for the chosen instruction set. All that it calls must be `#[inline(always)]`.
+#[inline]
+pub(crate) fn call<R>(body: impl FnOnce() -> R) -> R {
+    struct Body<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Body<F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            (self.0)()
+        }
+    }
+    match chosen() {
+        Choice { name: PORTABLE, .. } => body(),
+        Choice { arch, .. } => arch.dispatch(Body(body)),
     }
 }
 

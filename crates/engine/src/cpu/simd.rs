@@ -4,22 +4,10 @@
 //! instruction set of the caller. Sums run in [`LANES`] independent partial sums: floating-point addition may not
 //! be reordered by the compiler, so a plain loop would stay scalar.
 
+pub(crate) use super::arch::call as vectorised;
+
 /// Partial sums of a reduction: one AVX-512 register.
 const LANES: usize = 16;
-
-/// Runs `body` with the widest vector instructions that this CPU has.
-#[inline]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
-    struct Body<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Body<F> {
-        type Output = R;
-        #[inline(always)]
-        fn call(self) -> R {
-            (self.0)()
-        }
-    }
-    pulp::Arch::new().dispatch(Body(body))
-}
 
 /// `exp(x)` to a relative error of about 2e-7; 0 below -87.3.
 #[inline(always)]

@@ -66,7 +66,7 @@ mod tests {
         let mut dx = x.device().zeros(4, 3);
         backward(&c, &ids, &mut dx);
         gradient(&x, &dx, |x| weighted_sum(&forward(x, &ids), &c));
-        let table = |x: &Tensor| Weight::new(x.device(), 4, 3, x.host());
+        let table = |x: &Tensor| Weight::new(x.device(), 4, 3, x.host(), crate::Precision::F32);
         gradient(&x, &dx, |x| weighted_sum(&embed(&table(x), &ids), &c));
         gradient(&x, &dx, |x| {
             let mut y = c.clone();

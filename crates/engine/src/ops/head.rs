@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
-use crate::cpu::panels::WIDTH;
+use crate::cpu::panels::{Operand, Start, WIDTH};
 use crate::cpu::rows;
 use crate::cpu::simd;
 use crate::{Tensor, Weight};
@@ -84,13 +84,14 @@ pub fn forward(hidden: &Tensor, weight: &Weight, wanted: &Wanted, keep: Keep) ->
     assert_eq!((wanted.rows(), wanted.offsets.len(), weight.inputs()), (n, n + 1, d));
     let mut pass = OnlineSoftmax {
         wanted,
+        hidden: weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature),
         state: hidden.device().zeros(n, 3),
         logits: vec![f32::NEG_INFINITY; wanted.targets.len()],
         expected: (keep == Keep::ForBackward).then(|| hidden.device().zeros(n, d)),
     };
     rows::for_each(&mut pass.state, |_, state| state[MAX] = f32::NEG_INFINITY);
     for chunk in chunks(weight.outputs()) {
-        pass.take(hidden, weight, chunk);
+        pass.take(weight, chunk);
     }
     pass.finish()
 }
@@ -112,14 +113,16 @@ const RESCALE: usize = 2;
 
 struct OnlineSoftmax<'a> {
     wanted: &'a Wanted<'a>,
+    /// The hidden states, ready for the products with every chunk.
+    hidden: Operand,
     state: Tensor,
     logits: Vec<f32>,
     expected: Option<Tensor>,
 }
 
 impl OnlineSoftmax<'_> {
-    fn take(&mut self, hidden: &Tensor, weight: &Weight, chunk: Range<usize>) {
-        let mut logits = chunk_logits(hidden, weight, self.wanted, chunk.clone());
+    fn take(&mut self, weight: &Weight, chunk: Range<usize>) {
+        let mut logits = chunk_logits(&self.hidden, weight, self.wanted, chunk.clone());
         self.pick_targets(&logits, chunk.clone());
         rows::for_each_pair(&mut logits, &mut self.state, |_, logits, state| {
             let max = state[MAX].max(simd::max(logits));
@@ -134,7 +137,8 @@ impl OnlineSoftmax<'_> {
         });
         if let Some(expected) = &mut self.expected {
             rows::for_each(expected, |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]));
-            weight.panels().backward(panels_of(&chunk), logits.host(), expected.host_mut());
+            let probabilities = weight.panels().operand(logits.view().rows_view(), 1.0);
+            weight.panels().backward(panels_of(&chunk), &probabilities, Start::There, expected.target());
         }
     }
 
@@ -166,10 +170,11 @@ impl OnlineSoftmax<'_> {
 }
 
 /// Logits of some vocabulary entries, with temperature and masks applied.  `[rows, chunk]`
-fn chunk_logits(hidden: &Tensor, weight: &Weight, wanted: &Wanted, chunk: Range<usize>) -> Tensor {
-    let mut logits = hidden.device().zeros(hidden.rows(), chunk.len());
-    let scale = wanted.inverse_temperature;
-    weight.panels().forward(panels_of(&chunk), hidden.host(), scale, logits.host_mut());
+///
+/// `hidden` is the operand of the hidden states over the temperature.
+fn chunk_logits(hidden: &Operand, weight: &Weight, wanted: &Wanted, chunk: Range<usize>) -> Tensor {
+    let mut logits = weight.device().scratch(hidden.rows(), chunk.len());
+    weight.panels().forward(panels_of(&chunk), hidden, Start::Zero, logits.target());
     if wanted.row_mask.iter().any(Option::is_some) {
         rows::for_each(&mut logits, |row, logits| {
             if let Some(mask) = wanted.mask_of(row) {
@@ -229,8 +234,9 @@ pub fn backward_weight(
     let totals: Vec<f32> =
         wanted.offsets.windows(2).map(|range| coefficients[range[0]..range[1]].iter().sum()).collect();
     let (vocabulary, d) = (dw.rows(), dw.cols());
+    let operand = weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature);
     for chunk in chunks(vocabulary) {
-        let mut slopes = chunk_logits(hidden, weight, wanted, chunk.clone());
+        let mut slopes = chunk_logits(&operand, weight, wanted, chunk.clone());
         rows::for_each(&mut slopes, |row, slopes| {
             for slope in slopes.iter_mut() {
                 *slope = -totals[row] * simd::exp(*slope - scored.lse[row]);
@@ -284,7 +290,7 @@ mod tests {
     const COEFFICIENTS: [f32; 5] = [1.5, -0.7, 0.4, 0.9, -2.0];
 
     fn weight(w: &Tensor) -> Weight {
-        Weight::new(w.device(), VOCABULARY, D, w.host())
+        Weight::new(w.device(), VOCABULARY, D, w.host(), crate::Precision::F32)
     }
 
     fn loss(hidden: &Tensor, w: &Tensor, wanted: &Wanted) -> f64 {

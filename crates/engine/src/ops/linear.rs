@@ -1,25 +1,25 @@
 //! `y = x Wᵀ + b`.
 
 use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::panels::Start;
 use crate::cpu::rows;
 use crate::{Tensor, Weight};
 
 /// `y = x Wᵀ + b`: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
 pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
     let mut y = x.device().scratch(x.rows(), weight.outputs());
-    rows::for_each(&mut y, |_, y| match bias {
-        Some(bias) => y.copy_from_slice(bias.host()),
-        None => y.fill(0.0),
-    });
     let panels = weight.panels();
-    panels.forward(0..panels.count(), x.host(), 1.0, y.host_mut());
+    let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.host()));
+    let x = panels.operand(x.view().rows_view(), 1.0);
+    panels.forward(0..panels.count(), &x, start, y.target());
     y
 }
 
 /// `dx += dy W`: dy `[n, out]` -> dx `[n, in]`.
 pub fn backward_input(dy: &Tensor, weight: &Weight, dx: &mut Tensor) {
     let panels = weight.panels();
-    panels.backward(0..panels.count(), dy.host(), dx.host_mut());
+    let dy = panels.operand(dy.view().rows_view(), 1.0);
+    panels.backward(0..panels.count(), &dy, Start::There, dx.target());
 }
 
 /// `dW += dyᵀ x`: dW `[out, in]`. Only for weights that are trained.
@@ -41,12 +41,13 @@ pub fn backward_bias(dy: &Tensor, db: &mut Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
     use crate::check::{gradient, tensor, weighted_sum};
 
     #[test]
     fn passes_finite_differences() {
         let (x, w, b, c) = (tensor(1, 5, 4), tensor(2, 3, 4), tensor(3, 1, 3), tensor(4, 5, 3));
-        let weight = |w: &Tensor| Weight::new(w.device(), 3, 4, w.host());
+        let weight = |w: &Tensor| Weight::new(w.device(), 3, 4, w.host(), Precision::F32);
         let loss = |x: &Tensor, w: &Tensor, b: &Tensor| weighted_sum(&forward(x, &weight(w), Some(b)), &c);
         let device = x.device();
         let (mut dx, mut dw, mut db) = (device.zeros(5, 4), device.zeros(3, 4), device.zeros(1, 3));
@@ -61,7 +62,7 @@ mod tests {
     #[test]
     fn backward_adds_to_what_is_there() {
         let (dy, w) = (tensor(1, 2, 3), tensor(2, 3, 4));
-        let weight = Weight::new(w.device(), 3, 4, w.host());
+        let weight = Weight::new(w.device(), 3, 4, w.host(), Precision::F32);
         let mut once = w.device().zeros(2, 4);
         backward_input(&dy, &weight, &mut once);
         let mut twice = once.clone();

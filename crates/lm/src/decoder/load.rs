@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use amortize_engine::Device;
 use amortize_engine::ops::activation::Activation;
 use amortize_engine::ops::attention::Heads;
 use amortize_engine::ops::rope::RopeTable;
+use amortize_engine::{Device, Precision};
 
 use super::Decoder;
 use super::block::Block;
@@ -17,15 +17,15 @@ use crate::parameters::{Loader, Matrix, Stored};
 use crate::weights::Weights;
 
 impl Decoder {
-    /// Reads the weights of a model directory.
+    /// Reads the weights of a model directory. Matrices are stored in `precision`, vectors as f32.
     ///
     /// # Errors
     /// If a file or tensor is missing, damaged, or of another shape than `config` implies.
-    pub fn load(dir: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
+    pub fn load(dir: &Path, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Self> {
         let mut weights = Weights::open(dir)?;
         match config.family {
-            Family::Gpt2 => gpt2(&mut weights, config, device),
-            Family::Llama => llama(&mut weights, config, device),
+            Family::Gpt2 => gpt2(&mut weights, config, device, precision),
+            Family::Llama => llama(&mut weights, config, device, precision),
         }
     }
 }
@@ -86,18 +86,18 @@ impl Builder<'_> {
 
 fn builder<'a>(
     weights: &'a mut Weights,
-    device: &'a Device,
+    (device, precision): (&'a Device, Precision),
     module_prefix: &'static str,
     stored: Stored,
     probe: &str,
 ) -> Result<Builder<'a>> {
     let prefix = weights.prefix(&[module_prefix, ""], probe)?.to_string();
-    let loader = Loader { weights, prefix, device, infos: Vec::new() };
+    let loader = Loader { weights, prefix, device, precision, infos: Vec::new() };
     Ok(Builder { loader, module_prefix, stored, projections: 0 })
 }
 
-fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(weights, device, "transformer.", Stored::InOut, "wte.weight")?;
+fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
+    let mut build = builder(weights, (device, precision), "transformer.", Stored::InOut, "wte.weight")?;
     let d = config.hidden_size;
     let embedding = build.table("wte.weight", config.vocab_size, config)?;
     let positions = build.table("wpe.weight", config.max_positions, config)?;
@@ -120,8 +120,8 @@ fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<
     finish(build, config, device, embedding, Some(positions), blocks, final_norm)
 }
 
-fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device) -> Result<Decoder> {
-    let mut build = builder(weights, device, "model.", Stored::OutIn, "embed_tokens.weight")?;
+fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
+    let mut build = builder(weights, (device, precision), "model.", Stored::OutIn, "embed_tokens.weight")?;
     let d = config.hidden_size;
     let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
     let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use amortize_lm::{Adapter, AdapterConfig, Device, Model, TargetModules};
+use amortize_lm::{Adapter, AdapterConfig, Device, Model, Precision, TargetModules};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -14,7 +14,7 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// A fixture model.
 pub fn model(name: &str) -> Model {
-    Model::load(&fixture(name), &Device::cpu()).expect("a fixture loads")
+    Model::load(&fixture(name), &Device::cpu(), Precision::F32).expect("a fixture loads")
 }
 
 /// An adapter on all projections whose B is not zero, so that it changes the distribution.

@@ -33,6 +33,7 @@ fn model(reader: &mut Reader) -> ModelSection {
     ModelSection {
         path: reader.required("model.path", PathBuf::new(), PATH),
         adapter: reader.optional("model.adapter", PATH),
+        precision: reader.or("model.precision", Precision::F32, any("\"f32\", \"bf16\" or \"int8\"")),
     }
 }
 

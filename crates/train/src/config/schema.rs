@@ -52,6 +52,20 @@ pub struct ModelSection {
     pub path: PathBuf,
     /// A PEFT adapter for the policy to start from; a fresh one if there is none.
     pub adapter: Option<PathBuf>,
+    /// How the frozen weights are stored.
+    pub precision: Precision,
+}
+
+/// How frozen weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits, with f32's exponent.
+    Bf16,
+    /// 8 bits, with scales.
+    Int8,
 }
 
 /// The prompts.

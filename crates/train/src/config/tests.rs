@@ -172,6 +172,7 @@ fn every_range_is_checked() {
     let cases = [
         ("data.limit", vec!["0", "1.5"], count),
         ("data.validation", vec!["-1"], whole),
+        ("model.precision", vec!["f16", "16"], "\"f32\", \"bf16\" or \"int8\""),
         ("adapter.rank", vec!["0"], count),
         ("adapter.alpha", vec!["0", "-1", "nan", "inf"], positive),
         ("adapter.dropout", vec!["1", "-0.1", "nan"], below_one),
@@ -308,6 +309,7 @@ fn the_resolved_config_loads_back_equal() {
             "optimizer.learning_rate=0.1e-300",
             "optimizer.epsilon=1.0000000000000002",
             "optimizer.clip_norm=3",
+            "model.precision=bf16",
             "train.seed=9223372036854775807",
         ],
         vec!["policy.stop_strings=[\"\\n\\n\", \"\\t.\"]", "optimizer.decay=linear"],

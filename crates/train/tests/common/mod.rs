@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, StopRule, TokenMask};
-use amortize_lm::{Device, Model};
+use amortize_lm::{Device, Model, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::Config;
 use amortize_train::task::{Prompt, Task};
@@ -18,7 +18,7 @@ pub const STOPS: [u32; 2] = [30, 31];
 /// A fixture model of the lm crate.
 pub fn model(name: &str) -> Model {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../lm/tests/fixtures").join(name);
-    Model::load(&path, &Device::cpu()).expect("a fixture loads")
+    Model::load(&path, &Device::cpu(), Precision::F32).expect("a fixture loads")
 }
 
 /// A config with `sets` on top of small defaults.

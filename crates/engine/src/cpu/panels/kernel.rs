@@ -1,0 +1,131 @@
+//! The register tile of a packed product: a few rows by one panel, down a strip of inputs.
+
+use std::ops::Range;
+
+use pulp::Simd;
+use pulp::bytemuck::{Zeroable, cast_slice};
+
+use super::WIDTH;
+use super::store::{Line, PairLine};
+use super::tiles::RowTiles;
+use crate::cpu::arch::Job;
+use crate::cpu::shared::SharedRows;
+
+/// What a product's result is added to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    /// What is there already.
+    There,
+    /// Nothing: it overwrites.
+    Zero,
+    /// A bias.  `[outputs]`
+    Bias(&'a [f32]),
+}
+
+impl<'a> Start<'a> {
+    /// The start of some outputs.
+    pub(super) fn of(self, outputs: Range<usize>) -> Self {
+        match self {
+            Self::Bias(bias) => Self::Bias(&bias[outputs]),
+            other => other,
+        }
+    }
+}
+
+/// `y[:, columns] = start + x[:, steps] lines` for one panel and all rows.
+pub(super) struct PanelProduct<'a, L, X> {
+    pub lines: &'a [L],
+    pub x: &'a RowTiles<X>,
+    pub steps: Range<usize>,
+    pub y: SharedRows<'a>,
+    pub columns: Range<usize>,
+    pub start: Start<'a>,
+}
+
+impl<L, X> PanelProduct<'_, L, X> {
+    #[inline(always)]
+    fn finish(&self, row: usize, sums: &[f32]) {
+        // SAFETY: a panel is one task, and these columns are this panel's alone.
+        let y = unsafe { self.y.row(row, self.columns.clone()) };
+        match self.start {
+            Start::There => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
+            Start::Zero => y.copy_from_slice(&sums[..y.len()]),
+            Start::Bias(bias) => y.iter_mut().zip(sums.iter().zip(bias)).for_each(|(y, (sum, bias))| *y = sum + bias),
+        }
+    }
+}
+
+/// Calls a method with the height of a tile as a constant.
+macro_rules! with_height {
+    ($height:expr, $this:ident.$method:ident::<_ $(, $generic:tt)*>($($argument:expr),*)) => {
+        match $height {
+            1 => $this.$method::<1 $(, $generic)*>($($argument),*),
+            2 => $this.$method::<2 $(, $generic)*>($($argument),*),
+            3 => $this.$method::<3 $(, $generic)*>($($argument),*),
+            4 => $this.$method::<4 $(, $generic)*>($($argument),*),
+            5 => $this.$method::<5 $(, $generic)*>($($argument),*),
+            6 => $this.$method::<6 $(, $generic)*>($($argument),*),
+            7 => $this.$method::<7 $(, $generic)*>($($argument),*),
+            8 => $this.$method::<8 $(, $generic)*>($($argument),*),
+            9 => $this.$method::<9 $(, $generic)*>($($argument),*),
+            10 => $this.$method::<10 $(, $generic)*>($($argument),*),
+            11 => $this.$method::<11 $(, $generic)*>($($argument),*),
+            _ => $this.$method::<12 $(, $generic)*>($($argument),*),
+        }
+    };
+}
+pub(super) use with_height;
+
+impl Job for PanelProduct<'_, Line, f32> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for tile in &self.x.tiles {
+            match S::F32_LANES {
+                16 => with_height!(tile.len(), self.singles::<_, S, 2>(simd, tile)),
+                8 => with_height!(tile.len(), self.singles::<_, S, 4>(simd, tile)),
+                _ => with_height!(tile.len(), self.singles::<_, S, 8>(simd, tile)),
+            }
+        }
+    }
+}
+
+impl PanelProduct<'_, Line, f32> {
+    /// M rows by V vectors in registers.
+    #[inline(always)]
+    fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, tile: &Range<usize>) {
+        let mut sums = [[S::f32s::zeroed(); V]; M];
+        let x = self.x.part(tile, &self.steps);
+        for (x, line) in x.chunks_exact(M).zip(self.lines) {
+            let weights: &[S::f32s] = cast_slice(&line.0);
+            for (x, sums) in x.iter().zip(&mut sums) {
+                let x = simd.splat_f32s(*x);
+                for (sum, weight) in sums.iter_mut().zip(&weights[..V]) {
+                    *sum = simd.mul_add_e_f32s(x, *weight, *sum);
+                }
+            }
+        }
+        for (row, sums) in tile.clone().zip(&sums) {
+            self.finish(row, cast_slice::<S::f32s, f32>(sums));
+        }
+    }
+}
+
+impl PanelProduct<'_, PairLine, u32> {
+    /// All rows, by pairs of bf16.
+    pub(super) fn run_pairs(self) {
+        super::pairs::run(&self);
+    }
+
+    /// All rows of one tile, given what a tile's sums are.
+    #[inline(always)]
+    pub(super) fn tile<const M: usize>(
+        &self,
+        tile: &Range<usize>,
+        sums: impl FnOnce(&[[u32; M]], &[PairLine]) -> [[f32; WIDTH]; M],
+    ) {
+        let (x, _) = self.x.part(tile, &self.steps).as_chunks::<M>();
+        for (row, sums) in tile.clone().zip(&sums(x, self.lines)) {
+            self.finish(row, sums);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use super::*;
+use crate::check::numbers;
+
+/// Three loops: `y = start + 0.5 x Wᵀ`.
+fn slow_forward(w: &[f32], x: &[f32], inputs: usize, outputs: Range<usize>, y: &mut [f32]) {
+    let width = outputs.len();
+    for (x, y) in x.chunks(inputs).zip(y.chunks_mut(width)) {
+        for (y, output) in y.iter_mut().zip(outputs.clone()) {
+            *y += 0.5 * x.iter().zip(&w[output * inputs..]).map(|(x, w)| x * w).sum::<f32>();
+        }
+    }
+}
+
+fn slow_backward(w: &[f32], dy: &[f32], inputs: usize, outputs: Range<usize>, dx: &mut [f32]) {
+    for (dy, dx) in dy.chunks(outputs.len()).zip(dx.chunks_mut(inputs)) {
+        for (dy, output) in dy.iter().zip(outputs.clone()) {
+            for (dx, w) in dx.iter_mut().zip(&w[output * inputs..]) {
+                *dx += dy * w;
+            }
+        }
+    }
+}
+
+/// Equal up to the rounding of f32 sums.
+fn assert_close(found: &[f32], expected: &[f32]) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found - expected).abs() < 2e-4 * expected.abs().max(1.0), "{found} {expected}");
+    }
+}
+
+const SHAPES: [(usize, usize); 6] = [(1, 1), (31, 7), (64, 33), (100, 530), (33, 4), (70, 1100)];
+
+/// Every product on every instruction set agrees with three loops over the weights as they are stored.
+fn check(precision: Precision) {
+    for (outputs, inputs) in SHAPES {
+        let packed = Panels::pack(outputs, inputs, &numbers(1, outputs * inputs), precision);
+        let w = packed.unpack();
+        for n in [1, 2, 5, 12, 13, 29] {
+            for panels in [0..packed.count(), packed.count() - 1..packed.count()] {
+                let range = packed.outputs_of(&panels);
+                let (x, dy) = (numbers(2, n * inputs), numbers(3, n * range.len()));
+                for force in arch::available() {
+                    arch::with(force, || {
+                        // What the kernel sees of its left operand, and of a weight that is no bf16 yet.
+                        let pairs = matches!(packed.operand(RowsView::new(&x, inputs), 1.0), Operand::Pairs(_));
+                        let seen = |values: &[f32]| -> Vec<f32> {
+                            values.iter().map(|v| if pairs { rounded_to_bf16(*v) } else { *v }).collect()
+                        };
+                        let w = seen(&w);
+                        let (mut y, mut dx) = (dy.clone(), x.clone());
+                        slow_forward(&w, &seen(&x), inputs, range.clone(), &mut y);
+                        slow_backward(&w, &seen(&dy), inputs, range.clone(), &mut dx);
+                        let (mut found_y, mut found_dx) = (dy.clone(), x.clone());
+                        let operand = packed.operand(RowsView::new(&x, inputs), 0.5);
+                        packed.forward(panels.clone(), &operand, Start::There, Target::new(&mut found_y, range.len()));
+                        let operand = packed.operand(RowsView::new(&dy, range.len()), 1.0);
+                        packed.backward(panels.clone(), &operand, Start::There, Target::new(&mut found_dx, inputs));
+                        assert_close(&found_y, &y);
+                        assert_close(&found_dx, &dx);
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn f32_products_agree_with_three_loops_on_every_instruction_set() {
+    check(Precision::F32);
+}
+
+#[test]
+fn bf16_products_agree_with_three_loops_on_every_instruction_set() {
+    check(Precision::Bf16);
+}
+
+#[test]
+fn int8_products_agree_with_three_loops_on_every_instruction_set() {
+    check(Precision::Int8);
+}
+
+#[test]
+fn a_stored_weight_is_as_near_as_its_precision_allows() {
+    for (outputs, inputs) in SHAPES {
+        let w = numbers(1, outputs * inputs);
+        assert_eq!(Panels::pack(outputs, inputs, &w, Precision::F32).unpack(), w);
+        for (stored, w) in Panels::pack(outputs, inputs, &w, Precision::Bf16).unpack().iter().zip(&w) {
+            assert!((stored - w).abs() <= w.abs() / 256.0, "{stored} {w}");
+        }
+        let int8 = Panels::pack(outputs, inputs, &w, Precision::Int8).unpack();
+        for (stored, w) in int8.chunks(inputs).zip(w.chunks(inputs)) {
+            for (stored, w) in stored.chunks(BLOCK).zip(w.chunks(BLOCK)) {
+                let largest = w.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+                for (stored, w) in stored.iter().zip(w) {
+                    assert!((stored - w).abs() <= 1.001 * largest / 254.0, "{stored} {w}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_product_writes_its_own_columns_over_what_it_starts_from() {
+    let w = numbers(1, 40 * 3);
+    let packed = Panels::pack(40, 3, &w, Precision::F32);
+    let x = numbers(2, 2 * 3);
+    let operand = packed.operand(RowsView::new(&x, 3), 1.0);
+    let bias = numbers(3, 40);
+    let mut plain = vec![0.0; 2 * 40];
+    packed.forward(0..2, &operand, Start::There, Target::new(&mut plain, 40));
+    let mut found = vec![9.0; 2 * 50];
+    packed.forward(0..2, &operand, Start::Bias(&bias), Target::columns(&mut found, 50, 5));
+    for (found, plain) in found.chunks(50).zip(plain.chunks(40)) {
+        assert!(found[..5].iter().chain(&found[45..]).all(|value| *value == 9.0));
+        for ((found, plain), bias) in found[5..45].iter().zip(plain).zip(&bias) {
+            assert_eq!(*found, plain + bias);
+        }
+    }
+    packed.forward(0..2, &operand, Start::Zero, Target::columns(&mut found, 50, 5));
+    assert_eq!(found[5..45], plain[..40]);
+}
+
+#[test]
+fn rows_may_be_some_columns_of_a_wider_buffer() {
+    let packed = Panels::pack(5, 4, &numbers(1, 20), Precision::F32);
+    let wide = numbers(2, 3 * 9);
+    let narrow: Vec<f32> = wide.chunks(9).flat_map(|row| row[2..6].to_vec()).collect();
+    let (mut a, mut b) = (vec![0.0; 15], vec![0.0; 15]);
+    let view = RowsView::columns(&wide, 9, 2..6);
+    packed.forward(0..1, &packed.operand(view, 1.0), Start::Zero, Target::new(&mut a, 5));
+    packed.forward(0..1, &packed.operand(RowsView::new(&narrow, 4), 1.0), Start::Zero, Target::new(&mut b, 5));
+    assert_eq!(a, b);
+}
+
+#[test]
+fn bf16_rounds_to_even_and_keeps_what_is_no_number() {
+    assert_eq!(rounded_to_bf16(1.0 + 1.0 / 256.0), 1.0);
+    assert_eq!(rounded_to_bf16(1.0 + 3.0 / 256.0), 1.0 + 4.0 / 256.0);
+    assert!(rounded_to_bf16(f32::NAN).is_nan());
+    assert_eq!(rounded_to_bf16(f32::NEG_INFINITY), f32::NEG_INFINITY);
+}
