@@ -6,7 +6,7 @@
 //! with the letter. Any function of text will do, so long as it can be given for every prefix.
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
-use amortize_lm::{Device, Model, Policy};
+use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::evaluate::evaluate;
@@ -64,7 +64,7 @@ impl Reward for AvoidsTheLetterA<'_> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: own_reward MODEL")?;
     let config = Config::from_toml(CONFIG, "own_reward.rs", &[])?;
-    let model = Model::load(path.as_ref(), &Device::cpu())?;
+    let model = Model::load(path.as_ref(), &Device::cpu(), Precision::F32)?;
 
     let actions = action_space(&config.policy, &model)?;
     let openings =

@@ -22,5 +22,5 @@ pub use amortize_engine::{Device, Precision};
 pub use error::LmError;
 pub use forest::Forest;
 pub use generate::{Draw, Generated, generate};
-pub use model::Model;
+pub use model::{Model, ModelInfo};
 pub use policy::{Policy, Questions, ROWS_AT_ONCE, ScoredWithTape};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use amortize_gfn::Query;
+use amortize_lm::ModelInfo;
 use amortize_lm::actions::{ActionSpace, StopRule, TokenMask, tokens_matching};
 use amortize_lm::generate::check_prompt;
-use amortize_lm::{Model, Policy};
 use regex::Regex;
 
 use crate::config::{Config, DataSection, PolicySection};
@@ -37,7 +37,7 @@ impl Task {
     ///
     /// # Errors
     /// If the data cannot be read, a prompt leaves no room for its continuation, or no sequence can be drawn.
-    pub fn continuation(config: &Config, model: &Model) -> Result<Self> {
+    pub fn continuation(config: &Config, model: &ModelInfo) -> Result<Self> {
         let actions = action_space(&config.policy, model)?;
         let (train, validation) = split(&config.data)?;
         let train = encode(model, &config.data.path, train, &actions)?;
@@ -70,10 +70,10 @@ fn split(data: &DataSection) -> Result<(Vec<String>, Vec<String>)> {
 ///
 /// # Errors
 /// If one cannot; the message quotes it.
-pub fn encode(model: &Model, path: &Path, texts: Vec<String>, actions: &ActionSpace) -> Result<Vec<Prompt>> {
+pub fn encode(model: &ModelInfo, path: &Path, texts: Vec<String>, actions: &ActionSpace) -> Result<Vec<Prompt>> {
     let encoded = texts.into_iter().map(|text| {
         let tokens = model.tokenizer.encode_prompt(&text)?;
-        check_prompt(Policy::base(model), &tokens, actions).map_err(|error| {
+        check_prompt(model, &tokens, actions).map_err(|error| {
             let problem = format!("the prompt {:?}: {error}", shortened(&text));
             TrainError::Data { path: path.to_path_buf(), line: None, problem }
         })?;
@@ -95,7 +95,7 @@ fn shortened(text: &str) -> String {
 ///
 /// # Errors
 /// If under these masks, stops and lengths nothing could be drawn.
-pub fn action_space(policy: &PolicySection, model: &Model) -> Result<ActionSpace> {
+pub fn action_space(policy: &PolicySection, model: &ModelInfo) -> Result<ActionSpace> {
     let tokenizer = &model.tokenizer;
     let vocab_size = model.config.vocab_size;
     let mut allowed = TokenMask::from_fn(vocab_size, |id| (id as usize) < tokenizer.vocab_size());
@@ -118,7 +118,7 @@ pub fn action_space(policy: &PolicySection, model: &Model) -> Result<ActionSpace
     Ok(ActionSpace::new(vocab_size, allowed, stop, policy.min_length, policy.max_length)?)
 }
 
-fn matching(model: &Model, key: &str, pattern: &str) -> Result<Vec<u32>> {
+fn matching(model: &ModelInfo, key: &str, pattern: &str) -> Result<Vec<u32>> {
     let regex = Regex::new(pattern).map_err(|error| TrainError::Reward(format!("{key} is no regex: {error}")))?;
     Ok(tokens_matching(&model.tokenizer, &regex))
 }
