@@ -9,6 +9,7 @@ pub mod adapter;
 pub mod config;
 pub mod decoder;
 pub mod error;
+pub mod footprint;
 mod forest;
 pub mod generate;
 mod model;

@@ -127,9 +127,8 @@ impl Decoder {
     /// Log-probabilities of wanted targets at the packed rows `rows`, without gradient. `wanted` speaks of those
     /// rows in their order.
     pub fn score(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Scored {
-        let x = self.residual(pass, None);
-        let normed = self.final_norm.forward(&gather::forward(&x, rows));
-        head::forward(&normed, &self.head().weight, wanted, Keep::Scores)
+        let top = gather::forward(&self.residual(pass, None), rows);
+        head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, Keep::Scores)
     }
 
     /// The same with a tape for [`Decoder::backward`].
@@ -153,8 +152,7 @@ impl Decoder {
     /// Logits after the tokens at packed rows `rows`; keys and values of all tokens go to the cache's rows
     /// `cache_rows`, and the batch's plan speaks of cache rows.  `[rows, vocab]`
     pub fn logits(&self, pass: &Pass, cache: &mut KvCache, cache_rows: &[u32], rows: &[u32]) -> Tensor {
-        let x = self.residual(pass, Some((cache, cache_rows)));
-        let normed = self.final_norm.forward(&gather::forward(&x, rows));
-        head::logits(&normed, &self.head().weight)
+        let top = gather::forward(&self.residual(pass, Some((cache, cache_rows))), rows);
+        head::logits(&self.final_norm.forward(&top), &self.head().weight)
     }
 }

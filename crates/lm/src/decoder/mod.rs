@@ -10,6 +10,7 @@ mod projection;
 
 pub use backward::Gradients;
 pub use forward::{Activations, Batch, Dropout, KvCache, Pass, Tape};
+pub(crate) use load::{BlockShapes, block_shapes, module_prefix};
 pub use projection::{Part, Projection};
 
 use amortize_engine::Device;
