@@ -10,7 +10,7 @@ use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::evaluate::evaluate;
-use amortize_train::reward::{ContinuationReward, Target};
+use amortize_train::reward::{LikelihoodReward, Target};
 use amortize_train::sampling::{SampleOptions, sample};
 use amortize_train::settings;
 use amortize_train::task::{Task, action_space, encode};
@@ -40,7 +40,7 @@ train.samples_per_query = 16
 
 /// p_LM(Z | X) times a half for every token with the letter.
 struct AvoidsTheLetterA<'a> {
-    likelihood: ContinuationReward<'a>,
+    likelihood: LikelihoodReward<'a>,
     model: &'a Model,
 }
 
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prompts = encode(&model, "openings".as_ref(), openings, &actions)?;
     let task = Task { train: prompts.clone(), validation: prompts.clone(), actions };
 
-    let likelihood = ContinuationReward::new(Policy::base(&model), &task.actions, RewardMask::Zero);
+    let likelihood = LikelihoodReward::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);
     let target = Target::new(AvoidsTheLetterA { likelihood, model: &model });
     let state = State::new(&config, &model, &task)?;
     let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
 use clap::{Args, Parser, Subcommand};
 
@@ -28,6 +29,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Make a run's report.html, and print its path
     Report(ReportArgs),
+    /// How fast this machine is, on random models of known shapes, and how far from its limits
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +191,54 @@ pub struct ReportArgs {
     /// A run, finished or not
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize bench
+  amortize bench --shape llama-1b --workload step-continuation --precision int8 --repeats 3
+  amortize bench --workload train --sweep tokens=24,64,128,256,512,992 --json")]
+pub struct BenchArgs {
+    /// The model's shape: gpt2, gpt2-xl, llama-1b or tiny
+    #[arg(long, value_name = "NAME", default_value_t = Shape::Gpt2)]
+    pub shape: Shape,
+    /// What to run, repeatable: train, score, sample, step-continuation, step-infill [default: all]
+    #[arg(long = "workload", value_name = "NAME")]
+    pub workloads: Vec<Workload>,
+    /// How frozen weights are stored, repeatable: f32, bf16, int8 [default: f32 and bf16]
+    #[arg(long = "precision", value_name = "NAME")]
+    pub precisions: Vec<Precision>,
+    /// Timed runs, of which the median counts; one more before them does not
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub repeats: usize,
+    /// Sequences of a batch
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub samples: usize,
+    /// Tokens of a sequence
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub tokens: usize,
+    /// Tokens of the prompt X
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub prompt: usize,
+    /// Tokens of the text Y that step-infill has after every prefix
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub suffix: usize,
+    /// Measure at several values of one size, such as samples=4,8,16 or tokens=24,128,992
+    #[arg(long, value_name = "SIZE=N,N,...")]
+    pub sweep: Option<Sweep>,
+    /// Threads, 0 for one per core
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Print one JSON list
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BenchArgs {
+    /// The sizes, but for what the sweep changes.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { samples: self.samples, tokens: self.tokens, prompt: self.prompt, suffix: self.suffix }
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

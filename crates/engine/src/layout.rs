@@ -103,14 +103,15 @@ impl TreeLayout {
 
     /// Who looks at whom when the packed rows are both the queries and the keys.
     pub fn attention_plan(&self) -> AttentionPlan {
-        let mut plan = AttentionPlan { segments: Vec::new(), groups: vec![Vec::new(); self.trees] };
-        for segment in &self.segments {
-            plan.groups[segment.tree].push(plan.segments.len());
-            plan.segments.push(AttentionSegment {
+        let mut plan = AttentionPlan::default();
+        let mut order: Vec<&Segment> = self.segments.iter().collect();
+        order.sort_by_key(|segment| segment.tree);
+        for tree in order.chunk_by(|a, b| a.tree == b.tree) {
+            plan.add_group(tree.iter().map(|segment| AttentionSegment {
                 queries: segment.rows.clone(),
                 context: segment.context.clone(),
                 own: segment.rows.start,
-            });
+            }));
         }
         plan
     }
@@ -136,8 +137,17 @@ fn first_rows(chain: impl Iterator<Item = Range<usize>>, count: usize) -> Vec<Ra
 pub struct AttentionPlan {
     /// Runs of queries with a common context.
     pub segments: Vec<AttentionSegment>,
-    /// Segments, by number, that may look at the same keys: their keys' gradients add up in one place.
-    pub groups: Vec<Vec<usize>>,
+    /// Runs of segments that may look at the same keys: they are worked on together, and their keys' gradients add up in one place.
+    pub groups: Vec<Range<usize>>,
+}
+
+impl AttentionPlan {
+    /// Adds segments that may look at the same keys, and share none with other groups if there is to be a backward pass.
+    pub fn add_group(&mut self, segments: impl IntoIterator<Item = AttentionSegment>) {
+        let first = self.segments.len();
+        self.segments.extend(segments);
+        self.groups.push(first..self.segments.len());
+    }
 }
 
 /// A run of query rows: query i looks at all of `context` and at key rows `own ..= own + i`.
@@ -167,7 +177,7 @@ mod tests {
         let path: Vec<_> = (0..8).map(|depth| layout.row_at(y, depth)).collect();
         assert_eq!(path, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(7), Some(8), None]);
         assert_eq!((layout.path_len(y), layout.path_len(other)), (7, 1));
-        assert_eq!(layout.attention_plan().groups, [vec![0, 1, 2], vec![3]]);
+        assert_eq!(layout.attention_plan().groups, [0..3, 3..4]);
         assert_eq!(layout.attention_plan().segments[2].context, [0..3, 3..5]);
     }
 

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod ops;
 pub mod optim;
 mod precision;
+pub mod probe;
 pub mod tensor;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::Precision;
-use crate::cpu::gemm::Mat;
+use crate::cpu::matmul::Mat;
 use crate::cpu::panels::{Panels, RowsView, Target};
 use crate::device::Device;
 

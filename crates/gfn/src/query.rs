@@ -1,26 +1,33 @@
-//! What is asked: a prompt X and a target Y.
+//! What is asked: a prompt X and a target Y, and how the policy is told of them.
 
 use crate::hash::stable_hash;
 
 /// A prompt X and a target Y, as token ids; the latent Z between them is what the policy samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// A stable hash of the tokens: the key of replay buffers and logs, equal between runs.
+    /// A stable hash of X and Y, which decide the rewards: the key of replay buffers and logs, equal between runs.
     pub id: u64,
-    /// The prompt's tokens.
+    /// What the policy reads before Z: X, or a text that tells it of both X and Y (paper, section 3.3).
+    pub prompt: Vec<u32>,
+    /// The tokens before Z, as the reward reads them.
     pub x: Vec<u32>,
-    /// The target's tokens; empty where the task has no Y.
+    /// The tokens after Z, as the reward reads them; empty where the task has no Y.
     pub y: Vec<u32>,
 }
 
 impl Query {
-    /// A query with its id computed from its tokens. The length of `x` is hashed too, so moving a
-    /// token from X to Y makes another query.
+    /// A query whose policy reads X, with its id computed from the tokens. The length of `x` is hashed too, so moving
+    /// a token from X to Y makes another query.
     pub fn new(x: Vec<u32>, y: Vec<u32>) -> Self {
         let length = (x.len() as u64).to_le_bytes();
         let tokens = x.iter().chain(&y).flat_map(|token| token.to_le_bytes());
         let id = stable_hash(length.into_iter().chain(tokens));
-        Self { id, x, y }
+        Self { id, prompt: x.clone(), x, y }
+    }
+
+    /// The same X and Y, told to the policy in these tokens.
+    pub fn with_prompt(self, prompt: Vec<u32>) -> Self {
+        Self { prompt, ..self }
     }
 }
 
@@ -34,6 +41,16 @@ mod tests {
         assert_eq!(query.id, Query::new(vec![1, 2], vec![3]).id);
         assert_ne!(query.id, Query::new(vec![1], vec![2, 3]).id);
         assert_ne!(query.id, Query::new(vec![2, 1], vec![3]).id);
+    }
+
+    /// The prompt changes what the policy is told, and no reward.
+    #[test]
+    fn a_prompt_stands_for_x_alone() {
+        let query = Query::new(vec![1, 2], vec![3]);
+        assert_eq!(query.prompt, query.x);
+        let prompted = query.clone().with_prompt(vec![9, 1, 2, 3, 9]);
+        assert_eq!((prompted.id, &prompted.x, &prompted.y), (query.id, &query.x, &query.y));
+        assert_eq!(prompted.prompt, [9, 1, 2, 3, 9]);
     }
 
     /// Buffers on disk are keyed by this number: it must never change.

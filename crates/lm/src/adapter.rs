@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
-use amortize_engine::{Device, Tensor};
+use amortize_engine::ops::lora::LowRank;
+use amortize_engine::{Device, Precision, Tensor};
 use rand::{Rng, RngExt};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -97,6 +99,8 @@ pub struct LoraSite {
     pub a: Tensor,
     /// `[out, rank]`
     pub b: Tensor,
+    /// Both as products read them, made when first needed and again after every change.
+    packed: OnceLock<LowRank>,
 }
 
 /// A LoRA adapter for a particular base model.
@@ -139,7 +143,8 @@ impl Adapter {
             for part in projection.parts.iter().filter(|part| chosen.contains(&part.module.as_str())) {
                 let (a, b) = tensors(&part.module, projection.inputs(), part.columns.len())?;
                 here.push(adapter.sites.len());
-                adapter.sites.push(LoraSite { module: part.module.clone(), columns: part.columns.clone(), a, b });
+                let (module, columns) = (part.module.clone(), part.columns.clone());
+                adapter.sites.push(LoraSite { module, columns, a, b, packed: OnceLock::new() });
             }
             adapter.by_projection.push(here);
         }
@@ -220,6 +225,14 @@ impl Adapter {
         &self.by_projection[projection]
     }
 
+    /// A site's update for products with a weight of some precision. Beside weights of less than f32 it is multiplied as bf16; it
+    /// is never kept in 8 bits, which would lose small changes.
+    pub(crate) fn packed(&self, site: usize, beside: Precision) -> &LowRank {
+        let site = &self.sites[site];
+        let precision = if beside == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
+        site.packed.get_or_init(|| LowRank::new(&site.a, &site.b, precision))
+    }
+
     /// The lowest projection that has an update.
     pub(crate) fn lowest_projection(&self) -> usize {
         self.by_projection.iter().position(|sites| !sites.is_empty()).unwrap_or(0)
@@ -232,7 +245,10 @@ impl Adapter {
 
     /// Trained tensors in the order of [`Adapter::named`], to be updated.
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
-        self.sites.iter_mut().flat_map(|site| [&mut site.a, &mut site.b])
+        self.sites.iter_mut().flat_map(|site| {
+            site.packed = OnceLock::new();
+            [&mut site.a, &mut site.b]
+        })
     }
 
     /// Number of trained values.

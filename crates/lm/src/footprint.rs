@@ -72,7 +72,8 @@ impl Footprint {
                 let paths: Vec<String> = shape.modules.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
                 let chosen = adapter.target_modules.select(paths.iter().map(String::as_str))?;
                 let outputs = |path: &str| shape.modules[paths.iter().position(|other| other == path).unwrap_or(0)].1;
-                adapter_values += chosen.iter().map(|path| adapter.rank * (shape.inputs + outputs(path))).sum::<usize>();
+                adapter_values +=
+                    chosen.iter().map(|path| adapter.rank * (shape.inputs + outputs(path))).sum::<usize>();
                 sites += chosen.len();
             }
         }

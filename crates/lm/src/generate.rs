@@ -230,7 +230,7 @@ impl Input {
         self.depths.extend((depth..depth + tokens.len()).map(|depth| depth as u32));
         self.cache_rows.extend((row..row + tokens.len()).map(|row| row as u32));
         let queries = first..self.tokens.len();
-        self.plan.segments.push(amortize_engine::layout::AttentionSegment { queries, context, own: row });
+        self.plan.add_group([amortize_engine::layout::AttentionSegment { queries, context, own: row }]);
     }
 
     fn run(&self, policy: Policy, cache: &mut KvCache, wanted: &[u32]) -> Tensor {

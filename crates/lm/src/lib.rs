@@ -15,6 +15,7 @@ pub mod generate;
 mod model;
 pub mod parameters;
 mod policy;
+mod random;
 pub mod tokenizer;
 pub mod weights;
 

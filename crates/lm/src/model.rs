@@ -81,6 +81,17 @@ impl Model {
         ModelInfo::read(path)?.load(device, precision)
     }
 
+    /// A model that nobody trained, for measurements: random weights that depend on `seed`, and a tokenizer of numbers.
+    /// Nothing is read; `path` says only what it is.
+    ///
+    /// # Errors
+    /// As [`Model::load`], though a config that was read from a file gives no cause.
+    pub fn random(config: ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
+        let tokenizer = Tokenizer::numbered(&config)?;
+        let decoder = Decoder::random(&config, seed, device, precision)?;
+        Ok(Self { info: ModelInfo { path: "random weights".into(), config, tokenizer }, decoder })
+    }
+
     /// Whether the model can read these sequences.
     pub(crate) fn check(&self, forest: &Forest) -> Result<()> {
         forest.tokens().iter().try_for_each(|token| self.check_token(*token))?;

@@ -6,7 +6,7 @@ use amortize_engine::{Device, Precision, Tensor, Weight};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::weights::Weights;
+use crate::weights::TensorSource;
 
 /// A parameter's number in the order of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ impl Stored {
     }
 }
 
-/// Takes tensors out of a checkpoint one by one and numbers them.
+/// Takes tensors out of their source one by one and numbers them.
 pub(crate) struct Loader<'a> {
-    pub weights: &'a mut Weights,
+    pub source: &'a dyn TensorSource,
     pub prefix: String,
     pub device: &'a Device,
     /// How matrices are stored.
@@ -84,17 +84,18 @@ impl Loader<'_> {
         let mut outputs = 0;
         for (name, out) in parts {
             let name = format!("{}{name}", self.prefix);
-            self.weights.check(&name, &stored.shape(*out, input))?;
+            self.source.check(&name, &stored.shape(*out, input))?;
             ranges.push((name, outputs..outputs + out));
             outputs += out;
         }
         let mut values = vec![0.0; outputs * input];
         for (name, rows) in &ranges {
             let part = &mut values[rows.start * input..rows.end * input];
-            self.weights.for_rows(name, stored.shape(rows.len(), input), |first, block| match stored {
+            let mut place = |first: usize, block: &[f32]| match stored {
                 Stored::OutIn => part[first * input..][..block.len()].copy_from_slice(block),
                 Stored::InOut => transpose_rows(block, rows.len(), first, part),
-            })?;
+            };
+            self.source.for_rows(name, stored.shape(rows.len(), input), &mut place)?;
         }
         let id = self.number(ranges, (outputs, input), stored == Stored::InOut);
         Ok(Matrix { id, weight: Weight::new(self.device, outputs, input, &values, self.precision) })
@@ -107,7 +108,7 @@ impl Loader<'_> {
         for (name, len) in parts {
             let name = format!("{}{name}", self.prefix);
             let first = values.len();
-            values.extend(self.weights.take(&name, &[*len])?);
+            values.extend(self.source.take(&name, &[*len])?);
             ranges.push((name, first..values.len()));
         }
         let id = self.number(ranges, (1, values.len()), false);

@@ -42,8 +42,25 @@ impl Tokenizer {
                            AutoTokenizer.from_pretrained(dir).save_pretrained(dir) in transformers";
             return Err(broken(&file, problem));
         }
-        let mut definition = read_object(&file)?;
         let settings = Settings::read(&dir.join("tokenizer_config.json"))?;
+        Self::new(file.clone(), read_object(&file)?, settings, config)
+    }
+
+    /// A tokenizer without files, for a model without files: token k is the word "k", and any other word is token 0.
+    ///
+    /// # Errors
+    /// If the `tokenizers` crate refuses the vocabulary.
+    pub fn numbered(config: &ModelConfig) -> Result<Self> {
+        let vocabulary: Map<String, Value> = (0..config.vocab_size).map(|id| (id.to_string(), json!(id))).collect();
+        let definition = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "0"},
+        });
+        Self::new("tokenizer of numbers".into(), definition, Settings::default(), config)
+    }
+
+    fn new(file: PathBuf, mut definition: Value, settings: Settings, config: &ModelConfig) -> Result<Self> {
         check_templates(&file, &definition["post_processor"])?;
         make_deterministic(&mut definition);
         let whole = build(&file, &definition)?;

@@ -22,9 +22,26 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Numbers of a tensor that are read at once.
-const BLOCK: usize = 1 << 20;
+pub(crate) const BLOCK: usize = 1 << 20;
 /// Numbers that one thread converts at once.
 const WORTH_A_THREAD: usize = 1 << 16;
+
+/// Where a decoder's tensors come from.
+pub(crate) trait TensorSource {
+    /// Whether there is a tensor of this name and shape.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<()>;
+
+    /// A tensor's numbers in row-major order, which must have this shape.
+    fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// Calls `f(number of the first row, values)` for the rows of a matrix, some whole rows at a time, in order.
+    /// `[rows, cols]`
+    fn for_rows(&self, name: &str, shape: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()>;
+
+    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
+    /// differ in how deep they nest it.
+    fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str>;
+}
 
 /// The tensors of a model, from one file or several shards.
 #[derive(Debug)]
@@ -75,18 +92,10 @@ impl Weights {
         Some(&shard.tensors[name].shape)
     }
 
-    /// Whether there is a tensor of this name that has this shape and can be read.
-    ///
-    /// # Errors
-    /// If there is none, or its shape or number format is another.
-    pub fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
-        self.find(name, shape).map(drop)
-    }
-
     /// A tensor's numbers in row-major order, which must have this shape.
     ///
     /// # Errors
-    /// As [`Weights::check`], or if its file cannot be read.
+    /// If there is no such tensor, its shape or number format is another, or its file cannot be read.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let found = self.find(name, shape)?;
         let mut values = vec![0.0; found.count];
@@ -94,27 +103,9 @@ impl Weights {
         Ok(values)
     }
 
-    /// Calls `f(number of the first row, values)` for the rows of a matrix, some whole rows at a time, in order.
-    /// `[rows, cols]`
-    ///
-    /// # Errors
-    /// As [`Weights::take`].
-    pub fn for_rows(&self, name: &str, shape: [usize; 2], mut f: impl FnMut(usize, &[f32])) -> Result<()> {
-        let width = shape[1].max(1);
-        self.find(name, &shape)?.for_blocks(width, |first, block| f(first / width, block))
-    }
-
     fn find(&self, name: &str, shape: &[usize]) -> Result<Found<'_>> {
         let shard = self.shard_of.get(name).ok_or_else(|| self.missing(name))?;
         self.shards[*shard].find(name, shape)
-    }
-
-    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
-    /// differ in how deep they nest it.
-    pub fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
-        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
-        let found = candidates.iter().find(fits).copied();
-        found.ok_or_else(|| self.missing(probe))
     }
 
     fn missing(&self, name: &str) -> LmError {
@@ -123,6 +114,27 @@ impl Weights {
             name: name.to_string(),
             nearest: nearest(name, self.names()).map(str::to_string),
         }
+    }
+}
+
+impl TensorSource for Weights {
+    fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.find(name, shape).map(drop)
+    }
+
+    fn for_rows(&self, name: &str, shape: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()> {
+        let width = shape[1].max(1);
+        self.find(name, &shape)?.for_blocks(width, |first, block| f(first / width, block))
+    }
+
+    fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Weights::take(self, name, shape)
+    }
+
+    fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
+        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
+        let found = candidates.iter().find(fits).copied();
+        found.ok_or_else(|| self.missing(probe))
     }
 }
 
@@ -551,12 +563,12 @@ mod tests {
             write(&path, &[("x", &[rows, cols], &numbers)]);
             let weights = Weights::open_file(&path).unwrap();
             let (mut found, mut calls) = (Vec::new(), 0);
-            let note = |first: usize, block: &[f32]| {
+            let mut note = |first: usize, block: &[f32]| {
                 assert_eq!((first * cols, block.len() % cols), (found.len(), 0));
                 found.extend_from_slice(block);
                 calls += 1;
             };
-            weights.for_rows("x", [rows, cols], note).unwrap();
+            weights.for_rows("x", [rows, cols], &mut note).unwrap();
             assert!(calls > 1 && found == numbers);
             assert!(weights.take("x", &[rows, cols]).unwrap() == numbers);
         }

@@ -88,7 +88,7 @@ impl Explorer<'_, '_> {
     }
 
     fn sample(&self, queries: &[Query], plans: &[Vec<Draw>]) -> Result<Vec<Generated>> {
-        let prompts: Vec<Vec<u32>> = queries.iter().map(|query| query.x.clone()).collect();
+        let prompts: Vec<Vec<u32>> = queries.iter().map(|query| query.prompt.clone()).collect();
         let mut draws = Vec::new();
         for (prompt, plan) in plans.iter().enumerate() {
             draws.extend(plan.iter().filter_map(|draw| match *draw {

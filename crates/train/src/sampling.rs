@@ -60,7 +60,7 @@ pub fn draw(
     options: &SampleOptions,
 ) -> Result<Drawn> {
     let queries: Vec<Query> = prompts.iter().map(|prompt| prompt.query.clone()).collect();
-    let tokens: Vec<Vec<u32>> = queries.iter().map(|query| query.x.clone()).collect();
+    let tokens: Vec<Vec<u32>> = queries.iter().map(|query| query.prompt.clone()).collect();
     let draws: Vec<Draw> = (0..prompts.len())
         .flat_map(|prompt| (0..options.n).map(move |i| (prompt, i)))
         .map(|(prompt, i)| Draw {

@@ -9,7 +9,8 @@ use amortize_gfn::{Query, Table, Trajectory};
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::{Forest, Questions};
 
-/// Trajectories packed below their queries' prompts, each prompt stored once.
+/// Trajectories packed below their queries' prompts: each prompt is stored once, and so is what trajectories of a query
+/// begin with alike.
 pub struct PackedTrajectories {
     /// The packed tokens.
     pub forest: Forest,
@@ -23,9 +24,9 @@ impl PackedTrajectories {
         let mut roots: Vec<Option<SegmentId>> = vec![None; queries.len()];
         let mut leaves = Vec::with_capacity(trajectories.len());
         for (trajectory, query) in trajectories.iter().zip(query_of) {
-            let Query { id, x, .. } = &queries[*query];
-            let root = *roots[*query].get_or_insert_with(|| forest.root(*id, x));
-            leaves.push((forest.child(root, x.len(), &trajectory.z), x.len()));
+            let Query { id, prompt, .. } = &queries[*query];
+            let root = *roots[*query].get_or_insert_with(|| forest.root(*id, prompt));
+            leaves.push((forest.extend_path(root, prompt.len(), &trajectory.z), prompt.len()));
         }
         Self { forest, leaves }
     }

@@ -2,20 +2,24 @@
 
 mod common;
 
-use amortize_gfn::{StopReason, Trajectory};
+use amortize_gfn::{Query, StopReason, Trajectory};
 use amortize_lm::{Model, Policy};
+use amortize_train::config::RewardMask;
 use amortize_train::evaluate::log_q;
 use amortize_train::reward::Target;
 use amortize_train::settings;
-use amortize_train::task::Task;
+use amortize_train::task::{Prompt, Task};
 use amortize_train::trainer::{State, Trainer};
 use common::Rugged;
 
+/// What a sampler is trained towards: the reward, and log R of a sequence to compare with, in nats.
+type Truth<'a> = &'a dyn Fn(&Query, &[u32]) -> f64;
+
 /// Largest total variation over the prompts between the policy and the exact target R^(1/T), both listed in full.
-fn total_variation(trainer: &Trainer, zeros: f64, lengths: [usize; 2], temperature: f64) -> f64 {
+fn total_variation(trainer: &Trainer, truth: Truth, lengths: [usize; 2], temperature: f64) -> f64 {
     let sequences = common::every_sequence(lengths[0], lengths[1]);
-    let distance = |prompt: &amortize_train::task::Prompt| {
-        let target = tempered_target(&sequences, zeros, prompt, temperature);
+    let distance = |prompt: &Prompt| {
+        let target = tempered_target(&sequences, truth, prompt, temperature);
         let policy = probabilities(trainer.policy(), trainer.task, &sequences, prompt, lengths[1]);
         assert!((policy.iter().sum::<f64>() - 1.0).abs() < 1e-4, "the policy stays inside its action space");
         0.5 * target.iter().zip(&policy).map(|(p, q)| (p - q).abs()).sum::<f64>()
@@ -23,26 +27,13 @@ fn total_variation(trainer: &Trainer, zeros: f64, lengths: [usize; 2], temperatu
     trainer.task.train.iter().map(distance).fold(0.0, f64::max)
 }
 
-fn tempered_target(
-    sequences: &[Vec<u32>],
-    zeros: f64,
-    prompt: &amortize_train::task::Prompt,
-    temperature: f64,
-) -> Vec<f64> {
-    let reward = Rugged { zeros };
-    let weights: Vec<f64> =
-        sequences.iter().map(|z| (reward.log_reward(&prompt.query, z) / temperature).exp()).collect();
+fn tempered_target(sequences: &[Vec<u32>], truth: Truth, prompt: &Prompt, temperature: f64) -> Vec<f64> {
+    let weights: Vec<f64> = sequences.iter().map(|z| (truth(&prompt.query, z) / temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / total).collect()
 }
 
-fn probabilities(
-    policy: Policy,
-    task: &Task,
-    sequences: &[Vec<u32>],
-    prompt: &amortize_train::task::Prompt,
-    max_length: usize,
-) -> Vec<f64> {
+fn probabilities(policy: Policy, task: &Task, sequences: &[Vec<u32>], prompt: &Prompt, max_length: usize) -> Vec<f64> {
     let stop = |z: &[u32]| match z.len() == max_length {
         true => StopReason::MaxLength,
         false => StopReason::Stop { token: common::STOPS[0] },
@@ -69,17 +60,23 @@ const SETS: [&str; 12] = [
 ];
 
 fn train(model: &Model, lengths: [usize; 2], zeros: f64, sets: &[&str]) -> f64 {
-    let config = common::config(&[&SETS, sets].concat());
     let task = common::task(model, lengths[0], lengths[1]);
-    let state = State::new(&config, model, &task).expect("a state");
-    let target = Target::new(Rugged { zeros });
-    let mut trainer = Trainer { model, task: &task, target, method: settings::method(&config), state };
-    let before = total_variation(&trainer, zeros, lengths, 0.7);
+    let rugged = Rugged { zeros };
+    train_towards(model, &task, Target::new(Rugged { zeros }), &|query, z| rugged.log_reward(query, z), sets)
+}
+
+/// Trains on a task, and gives the total variation that is left.
+fn train_towards(model: &Model, task: &Task, target: Target, truth: Truth, sets: &[&str]) -> f64 {
+    let config = common::config(&[&SETS, sets].concat());
+    let lengths = [task.actions.min_length, task.actions.max_length];
+    let state = State::new(&config, model, task).expect("a state");
+    let mut trainer = Trainer { model, task, target, method: settings::method(&config), state };
+    let before = total_variation(&trainer, truth, lengths, 0.7);
     assert!(before > 0.2, "nothing to learn: {before}");
     for _ in 0..config.train.steps {
         trainer.step().expect("a step");
     }
-    total_variation(&trainer, zeros, lengths, 0.7)
+    total_variation(&trainer, truth, lengths, 0.7)
 }
 
 #[test]
@@ -116,5 +113,30 @@ fn other_objectives_reach_it_as_well() {
     ] {
         let distance = train(&model, [1, 3], 0.0, &[sets, &["train.steps=500"]].concat());
         assert!(distance < 0.02, "{sets:?}: total variation {distance}");
+    }
+}
+
+/// p(Z | X, Y) of paper section 4.2: the policy reads a prompt of its own with X and Y in it, and the base model, which
+/// gives the reward, the text X Z stop Y.
+#[test]
+fn infilling_reaches_the_exact_posterior() {
+    for model in ["llama-tiny", "gpt2-tiny"].map(common::model) {
+        let mut task = common::task(&model, 1, 3);
+        let prompt = |x: &[u32], y: &[u32]| {
+            let prompt = [&[50], x, &[51], y, &[52]].concat();
+            Prompt { text: format!("{x:?} {y:?}"), query: Query::new(x.to_vec(), y.to_vec()).with_prompt(prompt) }
+        };
+        // One X with two Ys: only a policy that heeds Y can fit both.
+        task.train = vec![prompt(&[3, 4, 5], &[40, 41]), prompt(&[3, 4, 5], &[20, 60, 61, 62])];
+        let base = Policy::base(&model);
+        let truth = |query: &Query, z: &[u32]| {
+            let text = |stop: u32| [z, &[stop], &query.y].concat();
+            let p = |stop| base.score_completion(&query.x, &text(stop)).expect("it scores").iter().sum::<f64>().exp();
+            common::STOPS.map(p).iter().sum::<f64>().ln()
+        };
+        let target = Target::infilling(base, &task.actions, RewardMask::Zero);
+        let sets = ["train.steps=400", "reward.floor=-100"];
+        let distance = train_towards(&model, &task, target, &truth, &sets);
+        assert!(distance < 0.01, "total variation {distance}");
     }
 }

@@ -2,10 +2,10 @@
 
 mod common;
 
-use amortize_gfn::{Query, Reward, StopReason, Table, Trajectory};
+use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::{Model, Policy};
 use amortize_train::config::{Config, RewardMask};
-use amortize_train::reward::{ContinuationReward, Target};
+use amortize_train::reward::Target;
 use amortize_train::settings;
 use amortize_train::task::Task;
 use amortize_train::trainer::{State, Trainer};
@@ -67,80 +67,6 @@ fn computing_activations_again_changes_no_bit() {
         let of = |recompute: &str| gradients(&model, &task, &[recompute], micro_batch);
         assert!(of("train.recompute=false") == of("train.recompute=true"));
     }
-}
-
-/// log p(z_1:k stop | x) of every prefix, each scored as sequences of its own.
-fn slow_log_reward(model: &Model, query: &Query, trajectory: &Trajectory, min_length: usize) -> Vec<f64> {
-    let base = Policy::base(model);
-    let row = (0..=trajectory.len()).map(|k| {
-        if k < min_length {
-            return f64::NEG_INFINITY;
-        }
-        let with_stop = |stop: u32| {
-            let text = [&trajectory.z[..k], &[stop]].concat();
-            base.score_completion(&query.x, &text).expect("it scores").iter().sum::<f64>().exp()
-        };
-        common::STOPS.map(with_stop).iter().sum::<f64>().ln()
-    });
-    row.collect()
-}
-
-#[test]
-fn prefix_rewards_of_a_packed_batch_equal_those_of_sequences_scored_alone() {
-    for name in ["gpt2-tiny", "llama-tiny"] {
-        let model = common::model(name);
-        let task = common::task(&model, 1, 4);
-        let queries: Vec<Query> = task.train.iter().map(|prompt| prompt.query.clone()).collect();
-        let trajectory = |z: &[u32]| Trajectory { z: z.to_vec(), stop: StopReason::Stop { token: 30 } };
-        let trajectories = [trajectory(&[20, 21, 21]), trajectory(&[22]), trajectory(&[20, 21, 21, 20])];
-        let query_of = [0, 1, 0];
-        let mut reward = ContinuationReward::new(Policy::base(&model), &task.actions, RewardMask::Zero);
-        let table = reward.log_reward(&queries, &query_of, &trajectories).expect("rewards");
-        for (i, trajectory) in trajectories.iter().enumerate() {
-            let expected = slow_log_reward(&model, &queries[query_of[i]], trajectory, 1);
-            for (found, expected) in table.row(i).iter().zip(expected) {
-                assert!(found == &expected || (found - expected).abs() < 1e-4, "{found} {expected}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_disallowed_token_makes_the_reward_zero() {
-    let model = common::model("llama-tiny");
-    let task = common::task(&model, 0, 4);
-    let queries = [task.train[0].query.clone()];
-    let trajectories = [Trajectory { z: vec![20, 99, 21], stop: StopReason::Stop { token: 30 } }];
-    let mut reward = ContinuationReward::new(Policy::base(&model), &task.actions, RewardMask::Zero);
-    let table = reward.log_reward(&queries, &[0], &trajectories).expect("rewards");
-    assert!(table.row(0)[..2].iter().all(|log_reward| log_reward.is_finite()));
-    assert_eq!(table.row(0)[2..], [f64::NEG_INFINITY; 2]);
-}
-
-#[test]
-fn a_renormalised_reward_is_that_of_the_masked_model() {
-    let model = common::model("llama-tiny");
-    let task = common::task(&model, 0, 2);
-    let queries = [task.train[0].query.clone()];
-    let all: Vec<Trajectory> = common::every_sequence(0, 2)
-        .into_iter()
-        .map(|z| Trajectory { z, stop: StopReason::Stop { token: 30 } })
-        .collect();
-    let mut reward = ContinuationReward::new(Policy::base(&model), &task.actions, RewardMask::Renormalise);
-    let table = reward.log_reward(&queries, &vec![0; all.len()], &all).expect("rewards");
-    // Of all sequences of up to two tokens and a stop, what is missing to 1 is the mass of longer ones.
-    let total: f64 = table.iter().map(|row| row[row.len() - 1].exp()).sum();
-    assert!((0.05..1.0).contains(&total), "{total}");
-    let stopped: f64 = table.row(0)[0].exp();
-    let masked = amortize_train::evaluate::log_q(
-        Policy::base(&model),
-        &queries,
-        &[0],
-        &[Trajectory { z: vec![], stop: StopReason::Stop { token: 30 } }],
-        &task.actions,
-    )
-    .expect("it scores");
-    assert!((stopped.ln() - masked[0]).abs() < 1e-5, "{stopped} {masked:?}");
 }
 
 /// A reward that breaks its contract.

@@ -1,5 +1,6 @@
 //! The commands.
 
+pub mod bench;
 pub mod evaluate;
 pub mod report;
 pub mod sample;

@@ -1,6 +1,7 @@
 //! The binary as its users meet it: every test starts the real `amortize` on tiny random models.
 
 mod bad_input;
+mod bench;
 mod evaluate;
 mod interrupts;
 mod runs;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::gemm::MatMut;
+use super::matmul::MatMut;
 
 /// A row-major buffer whose blocks go to different tasks. The borrow checker cannot see that column blocks
 /// of one matrix are disjoint; whoever takes a block promises it.

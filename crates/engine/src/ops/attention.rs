@@ -1,21 +1,23 @@
 //! Causal attention over a packed token tree, or over a cache.
 //!
-//! Queries go in tiles; the scores of one tile and one head are the only table there ever is. The forward pass
-//! keeps the log-normaliser of every row and head, from which the backward pass makes the
-//! probabilities again.
+//! A tree and a head of keys are one task. It transposes the tree's keys once, and then takes the queries of each segment in tiles; the
+//! scores of one tile and one head are the only table there ever is. The forward pass keeps the log-normaliser of every row
+//! and head, from which the backward pass makes the probabilities again. A query alone, as in decoding, needs no table.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::matmul::{Into, Mat, MatMut, Threads, matmul};
 use crate::cpu::shared::SharedRows;
 use crate::cpu::simd::{self, vectorised};
 use crate::layout::{AttentionPlan, AttentionSegment};
 use crate::{Columns, Tensor};
 
 /// Query rows of one tile.
-const TILE: usize = 64;
+const TILE: usize = 48;
+/// Every run of keys begins at a multiple of so many columns of a tile's table, so that products need no masks: one vector.
+const LANES: usize = 16;
 
 /// How the columns of queries, keys and values split into heads. With fewer key heads than query heads,
 /// neighbouring query heads share one (grouped-query attention).
@@ -77,6 +79,12 @@ struct Tile<'a> {
     range: Range<usize>,
 }
 
+/// Key rows that lie side by side, and their columns in the table of scores.
+struct KeyBlock {
+    keys: Range<usize>,
+    columns: Range<usize>,
+}
+
 impl Tile<'_> {
     fn rows(&self) -> Range<usize> {
         let first = self.segment.queries.start;
@@ -84,24 +92,97 @@ impl Tile<'_> {
     }
 
     /// Key rows that some query of the tile sees: the context's ranges, then the segment's own.
-    fn key_blocks(&self) -> impl Iterator<Item = Range<usize>> {
+    fn keys(&self) -> impl Iterator<Item = Range<usize>> {
         let own = self.segment.own..self.segment.own + self.range.end;
         self.segment.context.iter().cloned().chain([own])
     }
 
-    fn width(&self) -> usize {
-        self.key_blocks().map(|block| block.len()).sum()
+    fn blocks(&self) -> impl Iterator<Item = KeyBlock> {
+        let mut first = 0;
+        self.keys().map(move |keys| {
+            let columns = first..first + keys.len();
+            first = columns.end.next_multiple_of(LANES);
+            KeyBlock { keys, columns }
+        })
     }
 
-    /// How many of the tile's keys its query number `i` sees.
-    fn seen_by(&self, i: usize) -> usize {
-        self.width() - self.range.end + self.range.start + i + 1
+    /// Columns of the table of scores.
+    fn width(&self) -> usize {
+        self.keys().map(|keys| keys.len().next_multiple_of(LANES)).sum()
+    }
+
+    /// Sets what the tile's query number `i` does not see to minus infinity: the gaps between runs of keys, and its future.
+    #[inline(always)]
+    fn hide(&self, i: usize, scores: &mut [f32]) {
+        let mut end = 0;
+        for block in self.blocks() {
+            end = block.columns.end;
+            scores[end..end.next_multiple_of(LANES)].fill(f32::NEG_INFINITY);
+        }
+        let future = self.range.len() - i - 1;
+        scores[end - future..end].fill(f32::NEG_INFINITY);
     }
 }
 
 fn tiles(segment: &AttentionSegment) -> impl Iterator<Item = Tile<'_>> {
     let len = segment.queries.len();
     (0..len).step_by(TILE).map(move |start| Tile { segment, range: start..len.min(start + TILE) })
+}
+
+/// Transposed keys or values of one head: a product of queries with them reads rows.  `[head_dim, rows]`
+#[derive(Default)]
+struct Transposed {
+    values: Vec<f32>,
+    /// Which rows there are.
+    rows: Range<usize>,
+    stride: usize,
+}
+
+impl Transposed {
+    /// Takes the rows that some segments' keys span.
+    fn fill(&mut self, x: &Columns, columns: Range<usize>, rows: Range<usize>) {
+        // Whole vectors are read from any row on, and so past the last one.
+        self.stride = rows.len() + LANES;
+        self.rows = rows;
+        self.values.resize(columns.len() * self.stride, 0.0);
+        let Self { values, rows, stride } = self;
+        vectorised(
+            #[inline(always)]
+            || {
+                for group in rows.clone().step_by(LANES) {
+                    let group = group..rows.end.min(group + LANES);
+                    for (c, to) in values.chunks_exact_mut(*stride).enumerate() {
+                        let to = &mut to[group.start - rows.start..group.end - rows.start];
+                        for (to, row) in to.iter_mut().zip(group.clone()) {
+                            *to = x.row(row)[columns.start + c];
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// Some rows, rounded up to whole vectors.  `[head_dim, rows]`
+    fn mat(&self, rows: &Range<usize>) -> Mat<'_> {
+        let first = rows.start - self.rows.start;
+        let columns = first..first + rows.len().next_multiple_of(LANES);
+        Mat::new(&self.values, self.values.len() / self.stride, self.stride).columns(columns)
+    }
+}
+
+/// The rows from the first to the last key that some segments see.
+fn span<'a>(segments: impl Iterator<Item = &'a AttentionSegment>) -> Range<usize> {
+    let own = |segment: &AttentionSegment| segment.own..segment.own + segment.queries.len();
+    let ranges = segments.flat_map(|segment| segment.context.iter().cloned().chain([own(segment)]));
+    ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+}
+
+#[derive(Default)]
+struct Scratch {
+    keys: Transposed,
+    values: Transposed,
+    probabilities: Vec<f32>,
+    d_scores: Vec<f32>,
 }
 
 /// `out = softmax(scale q kᵀ) v` over the keys that the plan lets each query see.
@@ -113,13 +194,25 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
     let mut lse = device.scratch(n, heads.heads);
     let shared_out = SharedRows::new(out.host_mut(), n, heads.heads * heads.head_dim);
     let shared_lse = SharedRows::new(lse.host_mut(), n, heads.heads);
-    let all: Vec<Tile> = plan.segments.iter().flat_map(tiles).collect();
-    let tasks = (0..all.len() * heads.heads).into_par_iter().with_min_len(4);
-    tasks.for_each_init(Vec::new, |scores, task| {
-        let (tile, head) = (&all[task / heads.heads], task % heads.heads);
-        let operands = Operands { q: &q, k: &k, v: &v, heads, head };
-        // SAFETY: a (tile, head) pair is one task, and its rows and columns are no other task's.
-        unsafe { forward_tile(tile, operands, scores, shared_out, shared_lse) };
+    let tasks = (0..plan.groups.len() * heads.kv_heads).into_par_iter();
+    tasks.for_each_init(Scratch::default, |scratch, task| {
+        let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
+        let alone = segments.iter().all(|segment| segment.queries.len() == 1);
+        if !alone {
+            scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
+        }
+        for tile in segments.iter().flat_map(tiles) {
+            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
+                let x = Operands { q: &q, k: &k, v: &v, heads, head };
+                // SAFETY: a segment and a head belong to one task, and their rows and columns to no other.
+                unsafe {
+                    match alone {
+                        true => forward_row(&tile, x, &mut scratch.probabilities, shared_out, shared_lse),
+                        false => forward_tile(&tile, x, scratch, shared_out, shared_lse),
+                    }
+                }
+            }
+        }
     });
     Attended { out, lse }
 }
@@ -145,30 +238,29 @@ impl Operands<'_> {
 
 /// # Safety
 /// No other task may touch the tile's rows in the head's columns of `out` and `lse`.
-unsafe fn forward_tile(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: SharedRows, lse: SharedRows) {
-    let rows = tile.rows();
-    if rows.len() == 1 {
-        // SAFETY: passed on from the caller.
-        return unsafe { forward_row(tile, x, scores, out, lse) };
-    }
-    let width = tile.width();
-    score(tile, x, scores);
-    vectorised(|| {
-        for (i, row) in scores.chunks_exact_mut(width).enumerate() {
-            // SAFETY: passed on from the caller.
-            let lse = unsafe { lse.row(rows.start + i, x.head..x.head + 1) };
-            lse[0] = softmax(row, tile.seen_by(i));
-        }
-    });
-    let mut first = 0;
-    for block in tile.key_blocks() {
-        let len = block.len();
-        let probabilities = strided(scores, rows.len(), width, first..first + len);
+unsafe fn forward_tile(tile: &Tile, x: Operands, scratch: &mut Scratch, out: SharedRows, lse: SharedRows) {
+    let (rows, width) = (tile.rows(), tile.width());
+    let Scratch { keys, probabilities, .. } = scratch;
+    let q = x.q.block(rows.clone(), x.q_columns());
+    score(tile, q, keys, x.heads.scale, probabilities);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, row) in probabilities.chunks_exact_mut(width).enumerate() {
+                tile.hide(i, row);
+                // SAFETY: passed on from the caller.
+                let lse = unsafe { lse.row(rows.start + i, x.head..x.head + 1) };
+                lse[0] = softmax(row);
+            }
+        },
+    );
+    let mut into = Into::Overwrite;
+    for block in tile.blocks() {
+        let p = Mat::new(probabilities, rows.len(), width).columns(block.columns);
         // SAFETY: passed on from the caller.
         let out = unsafe { out.block(rows.clone(), x.q_columns()) };
-        let into = if first == 0 { Into::Overwrite } else { Into::Add };
-        matmul(out, probabilities, x.v.block(block, x.kv_columns()), 1.0, into, Threads::One);
-        first += len;
+        matmul(out, p, x.v.block(block.keys, x.kv_columns()), 1.0, into, Threads::One);
+        into = Into::Add;
     }
 }
 
@@ -185,47 +277,36 @@ unsafe fn forward_row(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: Shar
         #[inline(always)]
         || {
             let q = &x.q.row(row)[x.q_columns()];
-            for key in tile.key_blocks().flatten() {
+            for key in tile.keys().flatten() {
                 scores.push(x.heads.scale * simd::dot(q, &x.k.row(key)[x.kv_columns()]));
             }
-            let seen = scores.len();
-            lse[0] = softmax(scores, seen);
+            lse[0] = softmax(scores);
             out.fill(0.0);
-            for (p, key) in scores.iter().zip(tile.key_blocks().flatten()) {
+            for (p, key) in scores.iter().zip(tile.keys().flatten()) {
                 simd::axpy(out, *p, &x.v.row(key)[x.kv_columns()]);
             }
         },
     );
 }
 
-/// Fills `scores` with `scale q kᵀ` of a tile.  `[tile rows, tile width]`
-fn score(tile: &Tile, x: Operands, scores: &mut Vec<f32>) {
-    let (rows, width) = (tile.rows(), tile.width());
-    scores.clear();
-    scores.resize(rows.len() * width, 0.0);
-    let mut first = 0;
-    for block in tile.key_blocks() {
-        let len = block.len();
-        let s = MatMut::new(scores, rows.len(), width).columns(first..first + len);
-        let q = x.q.block(rows.clone(), x.q_columns());
-        matmul(s, q, x.k.block(block, x.kv_columns()).t(), x.heads.scale, Into::Overwrite, Threads::One);
-        first += len;
+/// Fills a table with `scale x keysᵀ` of a tile's rows x; gaps between runs of keys hold anything.  `[tile rows, tile width]`
+fn score(tile: &Tile, x: Mat, keys: &Transposed, scale: f32, table: &mut Vec<f32>) {
+    let (rows, width) = (tile.range.len(), tile.width());
+    table.resize(rows * width, 0.0);
+    for block in tile.blocks() {
+        let columns = block.columns.start..block.columns.end.next_multiple_of(LANES);
+        let to = MatMut::new(table, rows, width).columns(columns);
+        matmul(to, x, keys.mat(&block.keys), scale, Into::Overwrite, Threads::One);
     }
 }
 
-/// Softmax of the first `seen` scores in place, zeros after them; returns the log-normaliser.
+/// Softmax of the scores in place; returns the log-normaliser.
 #[inline(always)]
-fn softmax(row: &mut [f32], seen: usize) -> f32 {
-    let (row, hidden) = row.split_at_mut(seen);
-    hidden.fill(0.0);
+fn softmax(row: &mut [f32]) -> f32 {
     let max = simd::max(row);
     let sum = simd::exp_in_place(row, max);
     simd::scale(row, 1.0 / sum);
     max + sum.ln()
-}
-
-fn strided(scores: &[f32], rows: usize, width: usize, columns: Range<usize>) -> crate::cpu::gemm::Mat<'_> {
-    crate::cpu::gemm::Mat::new(scores, rows, width).columns(columns)
 }
 
 /// The gradients of queries, keys and values, side by side: `d_qkv += ...`, `[n, qkv_width]`.
@@ -245,8 +326,10 @@ pub fn backward(
     // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
     let tasks = (0..plan.groups.len() * heads.kv_heads).into_par_iter();
     tasks.for_each_init(Scratch::default, |scratch, task| {
-        let (group, kv_head) = (&plan.groups[task / heads.kv_heads], task % heads.kv_heads);
-        for tile in group.iter().flat_map(|segment| tiles(&plan.segments[*segment])) {
+        let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
+        scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
+        scratch.values.fill(&v, heads.of(kv_head), span(segments.iter()));
+        for tile in segments.iter().flat_map(tiles) {
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let operands = Operands { q: &q, k: &k, v: &v, heads, head };
                 // SAFETY: groups share no rows, and the columns of a key head and its query heads are this task's.
@@ -254,12 +337,6 @@ pub fn backward(
             }
         }
     });
-}
-
-#[derive(Default)]
-struct Scratch {
-    probabilities: Vec<f32>,
-    d_scores: Vec<f32>,
 }
 
 /// With P the probabilities, D = rowsum(dO O) and dS = P (dO Vᵀ - D):
@@ -275,40 +352,27 @@ unsafe fn backward_tile(
     scratch: &mut Scratch,
     d_qkv: SharedRows,
 ) {
-    let (rows, width) = (tile.rows(), tile.width());
-    let Scratch { probabilities, d_scores } = scratch;
-    score(tile, x, probabilities);
-    d_scores.clear();
-    d_scores.resize(rows.len() * width, 0.0);
-    let d_tile = d_out.view().block(rows.clone(), x.q_columns());
-    let mut first = 0;
-    for block in tile.key_blocks() {
-        let len = block.len();
-        let ds = MatMut::new(d_scores, rows.len(), width).columns(first..first + len);
-        matmul(ds, d_tile, x.v.block(block, x.kv_columns()).t(), 1.0, Into::Overwrite, Threads::One);
-        first += len;
-    }
+    let (rows, width, scale) = (tile.rows(), tile.width(), x.heads.scale);
+    let Scratch { keys, values, probabilities, d_scores } = scratch;
+    let (q, d_tile) = (x.q.block(rows.clone(), x.q_columns()), d_out.view().block(rows.clone(), x.q_columns()));
+    score(tile, q, keys, scale, probabilities);
+    score(tile, d_tile, values, 1.0, d_scores);
     softmax_backward(tile, x, attended, d_out, probabilities, d_scores);
     let offset = |columns: Range<usize>, base: Range<usize>| columns.start + base.start..columns.end + base.start;
     let k_columns = offset(x.kv_columns(), x.heads.k_columns());
     let v_columns = offset(x.kv_columns(), x.heads.v_columns());
-    let mut first = 0;
-    for block in tile.key_blocks() {
-        let len = block.len();
-        let p = strided(probabilities, rows.len(), width, first..first + len);
-        let ds = strided(d_scores, rows.len(), width, first..first + len);
-        let scale = x.heads.scale;
+    for block in tile.blocks() {
+        let p = Mat::new(probabilities, rows.len(), width).columns(block.columns.clone());
+        let ds = Mat::new(d_scores, rows.len(), width).columns(block.columns);
         // SAFETY: passed on from the caller; the three blocks are used one after the other.
         unsafe {
-            let dv = d_qkv.block(block.clone(), v_columns.clone());
+            let dv = d_qkv.block(block.keys.clone(), v_columns.clone());
             matmul(dv, p.t(), d_tile, 1.0, Into::Add, Threads::One);
-            let dk = d_qkv.block(block.clone(), k_columns.clone());
-            let q = x.q.block(rows.clone(), x.q_columns());
+            let dk = d_qkv.block(block.keys.clone(), k_columns.clone());
             matmul(dk, ds.t(), q, scale, Into::Add, Threads::One);
             let dq = d_qkv.block(rows.clone(), x.q_columns());
-            matmul(dq, ds, x.k.block(block, x.kv_columns()), scale, Into::Add, Threads::One);
+            matmul(dq, ds, x.k.block(block.keys, x.kv_columns()), scale, Into::Add, Threads::One);
         }
-        first += len;
     }
 }
 
@@ -330,10 +394,7 @@ fn softmax_backward(
                 let row = first + i;
                 let lse = attended.lse.row(row)[x.head];
                 let along = simd::dot(&d_out.row(row)[x.q_columns()], &attended.out.row(row)[x.q_columns()]);
-                let (p, p_hidden) = p.split_at_mut(tile.seen_by(i));
-                let (ds, ds_hidden) = ds.split_at_mut(p.len());
-                p_hidden.fill(0.0);
-                ds_hidden.fill(0.0);
+                tile.hide(i, p);
                 for (p, ds) in p.iter_mut().zip(ds) {
                     *p = simd::exp(*p - lse);
                     *ds = *p * (*ds - along);

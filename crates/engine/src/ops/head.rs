@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
 use crate::cpu::panels::{Operand, Start, WIDTH};
 use crate::cpu::rows;
 use crate::cpu::simd;

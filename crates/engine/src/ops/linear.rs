@@ -1,6 +1,6 @@
 //! `y = x Wᵀ + b`.
 
-use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
 use crate::cpu::panels::Start;
 use crate::cpu::rows;
 use crate::{Tensor, Weight};

@@ -2,20 +2,47 @@
 
 use std::ops::Range;
 
-use crate::Tensor;
-use crate::cpu::gemm::{Into, MatMut, Threads, matmul};
+use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
+use crate::cpu::panels::{RowsView, Start, Target};
+use crate::{Precision, Tensor, Weight};
 
-/// `u = x Aᵀ`; `y[:, columns] += scale u Bᵀ`: x `[n, in]` (after dropout), A `[rank, in]`, B `[columns, rank]`.
+/// The two factors of an update, packed for products. They change with every optimizer step, and are packed anew then.
+#[derive(Clone, Debug)]
+pub struct LowRank {
+    /// `[rank, in]`
+    a: Weight,
+    /// `[out, rank]`
+    b: Weight,
+}
+
+impl LowRank {
+    /// Packs A `[rank, in]` and B `[out, rank]`.
+    pub fn new(a: &Tensor, b: &Tensor, precision: Precision) -> Self {
+        let pack = |x: &Tensor| Weight::new(x.device(), x.rows(), x.cols(), x.host(), precision);
+        Self { a: pack(a), b: pack(b) }
+    }
+
+    /// How the factors are stored.
+    pub fn precision(&self) -> Precision {
+        self.a.precision()
+    }
+
+    fn rank(&self) -> usize {
+        self.a.outputs()
+    }
+}
+
+/// `u = x Aᵀ`; `y[:, columns] += scale u Bᵀ`: x `[n, in]` (after dropout).
 ///
 /// Returns u `[n, rank]`, which the backward pass needs.
-pub fn forward(x: &Tensor, a: &Tensor, b: &Tensor, scale: f32, y: &mut Tensor, columns: Range<usize>) -> Tensor {
-    let (n, rank) = (x.rows(), a.rows());
-    let mut u = x.device().scratch(n, rank);
-    let product = MatMut::new(u.host_mut(), n, rank);
-    matmul(product, x.view().mat(), a.view().mat().t(), 1.0, Into::Overwrite, Threads::All);
-    let (rows, cols) = (y.rows(), y.cols());
-    let y = MatMut::new(y.host_mut(), rows, cols).columns(columns);
-    matmul(y, u.view().mat(), b.view().mat().t(), scale, Into::Add, Threads::All);
+pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns: Range<usize>) -> Tensor {
+    let (a, b) = (update.a.panels(), update.b.panels());
+    assert_eq!(columns.len(), b.outputs());
+    let mut u = x.device().scratch(x.rows(), update.rank());
+    a.forward(0..a.count(), &a.operand(x.view().rows_view(), 1.0), Start::Zero, u.target());
+    let cols = y.cols();
+    let target = Target::columns(y.host_mut(), cols, columns.start);
+    b.forward(0..b.count(), &b.operand(u.view().rows_view(), scale), Start::There, target);
     u
 }
 
@@ -28,34 +55,36 @@ pub struct Gradients<'a> {
     pub b: &'a mut Tensor,
 }
 
-/// With g = `scale dy[:, columns]`: `dB += gᵀ u`, `dA += (g B)ᵀ x`. Returns `g B A`, the gradient of x `[n, in]`
-/// (before the caller takes it back through dropout), where `want_dx`.
-#[allow(clippy::too_many_arguments)]
-pub fn backward(
-    dy: &Tensor,
-    columns: Range<usize>,
-    x: &Tensor,
-    u: &Tensor,
-    a: &Tensor,
-    b: &Tensor,
-    scale: f32,
-    gradients: Gradients,
-    want_dx: bool,
-) -> Option<Tensor> {
-    let (n, rank, input) = (x.rows(), a.rows(), a.cols());
-    let dy = dy.columns(columns).mat();
+/// What an update read and wrote in the forward pass.
+#[derive(Clone, Debug)]
+pub struct Applied<'a> {
+    /// Its input, after dropout.  `[n, in]`
+    pub x: &'a Tensor,
+    /// `x Aᵀ`  `[n, rank]`
+    pub u: &'a Tensor,
+    /// What its result was multiplied by.
+    pub scale: f32,
+    /// The columns that it was added to.
+    pub columns: Range<usize>,
+}
+
+/// With g = `scale dy[:, columns]`: `dB += gᵀ u`, `dA += (g B)ᵀ x`, and `dx += g B A` (before the caller takes it back through
+/// dropout) where it is wanted.
+pub fn backward(dy: &Tensor, applied: &Applied, update: &LowRank, gradients: Gradients, dx: Option<&mut Tensor>) {
+    let Applied { x, u, scale, columns } = applied;
+    let (n, rank, input) = (x.rows(), update.rank(), x.cols());
     let Gradients { a: da, b: db } = gradients;
-    let outputs = db.rows();
-    matmul(MatMut::new(db.host_mut(), outputs, rank), dy.t(), u.view().mat(), scale, Into::Add, Threads::All);
+    let g = dy.columns(columns.clone());
+    let db = MatMut::new(db.host_mut(), columns.len(), rank);
+    matmul(db, g.mat().t(), u.view().mat(), *scale, Into::Add, Threads::All);
     let mut du = x.device().scratch(n, rank);
-    matmul(MatMut::new(du.host_mut(), n, rank), dy, b.view().mat(), scale, Into::Overwrite, Threads::All);
-    let du = du.view().mat();
-    matmul(MatMut::new(da.host_mut(), rank, input), du.t(), x.view().mat(), 1.0, Into::Add, Threads::All);
-    want_dx.then(|| {
-        let mut dx = x.device().scratch(n, input);
-        matmul(MatMut::new(dx.host_mut(), n, input), du, a.view().mat(), 1.0, Into::Overwrite, Threads::All);
-        dx
-    })
+    let (a, b) = (update.a.panels(), update.b.panels());
+    b.backward(0..b.count(), &b.operand(g.rows_view(), *scale), Start::Zero, du.target());
+    let da = MatMut::new(da.host_mut(), rank, input);
+    matmul(da, du.view().mat().t(), x.view().mat(), 1.0, Into::Add, Threads::All);
+    if let Some(dx) = dx {
+        a.backward(0..a.count(), &a.operand(RowsView::new(du.host(), rank), 1.0), Start::There, dx.target());
+    }
 }
 
 #[cfg(test)]
@@ -66,16 +95,18 @@ mod tests {
     #[test]
     fn passes_finite_differences_on_a_part_of_the_columns() {
         let (x, a, b, c) = (tensor(1, 5, 4), tensor(2, 2, 4), tensor(3, 3, 2), tensor(4, 5, 7));
+        let pack = |a: &Tensor, b: &Tensor| LowRank::new(a, b, Precision::F32);
         let loss = |x: &Tensor, a: &Tensor, b: &Tensor| {
             let mut y = x.device().zeros(5, 7);
-            forward(x, a, b, 0.7, &mut y, 2..5);
+            forward(x, &pack(a, b), 0.7, &mut y, 2..5);
             weighted_sum(&y, &c)
         };
         let device = x.device();
-        let (mut da, mut db) = (device.zeros(2, 4), device.zeros(3, 2));
-        let u = forward(&x, &a, &b, 0.7, &mut device.zeros(5, 7), 2..5);
+        let (mut da, mut db, mut dx) = (device.zeros(2, 4), device.zeros(3, 2), device.zeros(5, 4));
+        let u = forward(&x, &pack(&a, &b), 0.7, &mut device.zeros(5, 7), 2..5);
         let gradients = Gradients { a: &mut da, b: &mut db };
-        let dx = backward(&c, 2..5, &x, &u, &a, &b, 0.7, gradients, true).expect("asked for");
+        let applied = Applied { x: &x, u: &u, scale: 0.7, columns: 2..5 };
+        backward(&c, &applied, &pack(&a, &b), gradients, Some(&mut dx));
         gradient(&x, &dx, |x| loss(x, &a, &b));
         gradient(&a, &da, |a| loss(&x, a, &b));
         gradient(&b, &db, |b| loss(&x, &a, b));

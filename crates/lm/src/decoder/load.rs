@@ -1,4 +1,4 @@
-//! From a checkpoint's tensors to a decoder: the one place that knows the families' names.
+//! From tensors to a decoder: the one place that knows the families' names.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ use super::projection::{Part, Projection};
 use crate::config::{self, Family, ModelConfig, Positions};
 use crate::error::Result;
 use crate::parameters::{Loader, Matrix, Stored};
-use crate::weights::Weights;
+use crate::random::RandomWeights;
+use crate::weights::{TensorSource, Weights};
 
 impl Decoder {
     /// Reads the weights of a model directory. Matrices are stored in `precision`, vectors as f32.
@@ -22,11 +23,23 @@ impl Decoder {
     /// # Errors
     /// If a file or tensor is missing, damaged, or of another shape than `config` implies.
     pub fn load(dir: &Path, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Self> {
-        let mut weights = Weights::open(dir)?;
-        match config.family {
-            Family::Gpt2 => gpt2(&mut weights, config, device, precision),
-            Family::Llama => llama(&mut weights, config, device, precision),
-        }
+        build(&Weights::open(dir)?, config, device, precision)
+    }
+
+    /// Weights of the same shapes that nobody trained, for measurements.
+    ///
+    /// # Errors
+    /// If `config` names no shapes that fit one another.
+    pub fn random(config: &ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
+        build(&RandomWeights { seed }, config, device, precision)
+    }
+}
+
+fn build(source: &dyn TensorSource, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
+    let loader = Loader { source, prefix: String::new(), device, precision, infos: Vec::new() };
+    match config.family {
+        Family::Gpt2 => gpt2(loader, config),
+        Family::Llama => llama(loader, config),
     }
 }
 
@@ -142,20 +155,17 @@ impl Builder<'_> {
 }
 
 fn builder<'a>(
-    weights: &'a mut Weights,
-    (device, precision): (&'a Device, Precision),
+    mut loader: Loader<'a>,
     module_prefix: &'static str,
     stored: Stored,
     probe: &str,
 ) -> Result<Builder<'a>> {
-    let prefix = weights.prefix(&[module_prefix, ""], probe)?.to_string();
-    let loader = Loader { weights, prefix, device, precision, infos: Vec::new() };
+    loader.prefix = loader.source.prefix(&[module_prefix, ""], probe)?.to_string();
     Ok(Builder { loader, module_prefix, stored, projections: 0 })
 }
 
-fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
-    let prefix = module_prefix(config.family);
-    let mut build = builder(weights, (device, precision), prefix, Stored::InOut, "wte.weight")?;
+fn gpt2(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
+    let mut build = builder(loader, module_prefix(config.family), Stored::InOut, "wte.weight")?;
     let embedding = build.table("wte.weight", config.vocab_size, config)?;
     let positions = build.table("wpe.weight", config.max_positions, config)?;
     let mut blocks = Vec::new();
@@ -175,12 +185,11 @@ fn gpt2(weights: &mut Weights, config: &ModelConfig, device: &Device, precision:
         });
     }
     let final_norm = build.layer_norm("ln_f", config)?;
-    finish(build, config, device, embedding, Some(positions), blocks, final_norm)
+    finish(build, config, embedding, Some(positions), blocks, final_norm)
 }
 
-fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device, precision: Precision) -> Result<Decoder> {
-    let prefix = module_prefix(config.family);
-    let mut build = builder(weights, (device, precision), prefix, Stored::OutIn, "embed_tokens.weight")?;
+fn llama(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
+    let mut build = builder(loader, module_prefix(config.family), Stored::OutIn, "embed_tokens.weight")?;
     let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;
     let mut blocks = Vec::new();
     for layer in 0..config.layers {
@@ -199,19 +208,19 @@ fn llama(weights: &mut Weights, config: &ModelConfig, device: &Device, precision
         });
     }
     let final_norm = build.rms_norm("norm", config)?;
-    finish(build, config, device, embedding, None, blocks, final_norm)
+    finish(build, config, embedding, None, blocks, final_norm)
 }
 
 fn finish(
     mut build: Builder,
     config: &ModelConfig,
-    device: &Device,
     embedding: Matrix,
     positions: Option<Matrix>,
     blocks: Vec<Block>,
     final_norm: Norm,
 ) -> Result<Decoder> {
     let head = build.head(config)?;
+    let device = build.loader.device;
     let rope = match &config.positions {
         Positions::Learned => None,
         Positions::Rope(rope) => Some(RopeTable::new(device, config.max_positions, &rope.inverse_frequencies())),

@@ -49,7 +49,8 @@ impl Projection {
                 let dropped = pass.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
                 let input = dropped.as_ref().unwrap_or(x);
                 let scale = adapter.config().scale();
-                tape.push(lora::forward(input, &site.a, &site.b, scale, &mut y, site.columns.clone()));
+                let update = adapter.packed(*number, self.weight.weight.precision());
+                tape.push(lora::forward(input, update, scale, &mut y, site.columns.clone()));
             }
         }
         (y, ProjectionTape(tape))
@@ -83,13 +84,16 @@ impl Projection {
             let (a, b) = gradients.site(*number);
             let into = lora::Gradients { a, b };
             let scale = adapter.config().scale();
-            let d_input =
-                lora::backward(dy, site.columns.clone(), input, u, &site.a, &site.b, scale, into, dx.is_some());
-            if let (Some(dx), Some(mut d_input)) = (dx.as_deref_mut(), d_input) {
-                if let Some(mask) = &mask {
-                    dropout::in_place(&mut d_input, mask);
+            let applied = lora::Applied { x: input, u, scale, columns: site.columns.clone() };
+            let update = adapter.packed(*number, self.weight.weight.precision());
+            match (&mask, dx.as_deref_mut()) {
+                (Some(mask), Some(dx)) => {
+                    let mut d_dropped = dx.device().zeros(dx.rows(), dx.cols());
+                    lora::backward(dy, &applied, update, into, Some(&mut d_dropped));
+                    dropout::in_place(&mut d_dropped, mask);
+                    elementwise::add(dx, &d_dropped);
                 }
-                elementwise::add(dx, &d_input);
+                (_, dx) => lora::backward(dy, &applied, update, into, dx),
             }
         }
     }

@@ -18,23 +18,21 @@ pub(super) struct Part {
 /// Parts of at most `most` rows where trees allow it; `plan` is that of the whole forest.
 pub(super) fn parts(plan: &AttentionPlan, most: usize) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    let rows_of = |tree: &[usize]| tree.iter().map(|segment| plan.segments[*segment].queries.len()).sum::<usize>();
     // Where each row went within its part. A tree's segments see no rows but those of the tree.
     let mut place = vec![0; plan.segments.iter().map(|segment| segment.queries.end).max().unwrap_or(0)];
     for tree in &plan.groups {
+        let segments = &plan.segments[tree.clone()];
+        let rows: usize = segments.iter().map(|segment| segment.queries.len()).sum();
         match parts.last() {
-            Some(part) if part.rows.len() + rows_of(tree) <= most => {}
+            Some(part) if part.rows.len() + rows <= most => {}
             _ => parts.push(Part::default()),
         }
         let part = parts.last_mut().expect("pushed above");
-        for segment in tree {
-            for row in plan.segments[*segment].queries.clone() {
-                place[row] = part.rows.len();
-                part.rows.push(row as u32);
-            }
+        for row in segments.iter().flat_map(|segment| segment.queries.clone()) {
+            place[row] = part.rows.len();
+            part.rows.push(row as u32);
         }
-        part.plan.groups.push((part.plan.segments.len()..part.plan.segments.len() + tree.len()).collect());
-        part.plan.segments.extend(tree.iter().map(|segment| moved(&plan.segments[*segment], &place)));
+        part.plan.add_group(segments.iter().map(|segment| moved(segment, &place)));
     }
     parts
 }
@@ -72,15 +70,10 @@ mod tests {
         let parts = parts(&plan, 4);
         let rows: Vec<&[u32]> = parts.iter().map(|part| part.rows.as_slice()).collect();
         assert_eq!(rows, [&[0, 1, 2, 5, 6, 7, 8, 10, 11][..], &[3, 4, 9, 12]]);
-        let trees = plan.groups.iter().map(|tree| tree.iter().map(|segment| &plan.segments[*segment]));
-        let moved = parts.iter().flat_map(|part| {
-            part.plan
-                .groups
-                .iter()
-                .map(move |tree| tree.iter().map(move |segment| (part, &part.plan.segments[*segment])))
-        });
-        for (before, after) in trees.zip(moved).flat_map(|(before, after)| before.zip(after)) {
-            let (part, after) = after;
+        let groups = parts.iter().flat_map(|part| part.plan.groups.iter().map(Range::len));
+        assert!(groups.eq(plan.groups.iter().map(Range::len)));
+        let moved = parts.iter().flat_map(|part| part.plan.segments.iter().map(move |segment| (part, segment)));
+        for (before, (part, after)) in plan.segments.iter().zip(moved) {
             let back = |range: &Range<usize>| range.clone().map(|row| part.rows[row] as usize).collect::<Vec<_>>();
             assert_eq!(back(&after.queries), before.queries.clone().collect::<Vec<_>>());
             let context = |ranges: &[Range<usize>]| ranges.iter().flat_map(back).collect::<Vec<_>>();

@@ -217,3 +217,12 @@ fn a_tokenizer_that_does_not_fit_is_refused() {
     refusal(json!([]), 300);
     refusal(json!({}), 300);
 }
+
+#[test]
+fn numbers_are_words_of_a_tokenizer_without_files() {
+    let tokenizer = Tokenizer::numbered(&config(12)).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 12);
+    assert_eq!(tokenizer.encode_prompt("3 11 7").unwrap(), [3, 11, 7]);
+    assert_eq!(tokenizer.encode_completion("3 stranger 7").unwrap(), [3, 0, 7]);
+    assert_eq!(tokenizer.decode(&[3, 11, 7]), " 3 11 7");
+}

@@ -1,0 +1,143 @@
+//! `amortize bench`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use amortize_bench::{Case, Outcome, Workload};
+use amortize_lm::Precision;
+use anyhow::{Context, Result, bail};
+
+use crate::args::BenchArgs;
+use crate::source::use_threads;
+use crate::table::Table;
+
+/// What is measured where nothing is named; f32 is the reference, and bf16 what large models are run in.
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let cases = cases(args);
+    // All of them first: an impossible one should not end an hour of measurements.
+    cases.iter().try_for_each(Case::check)?;
+    let outcomes = match cases.as_slice() {
+        [case] => {
+            use_threads(args.threads)?;
+            vec![case.run()?]
+        }
+        cases => cases.iter().map(|case| run_alone(case, args.threads)).collect::<Result<_>>()?,
+    };
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&outcomes)?)?;
+        return Ok(());
+    }
+    write_table(&outcomes, &mut out)
+}
+
+/// Every workload at every size in every precision.
+fn cases(args: &BenchArgs) -> Vec<Case> {
+    let or_all = |given: &[Workload]| if given.is_empty() { Workload::ALL.to_vec() } else { given.to_vec() };
+    let precisions = if args.precisions.is_empty() { PRECISIONS.to_vec() } else { args.precisions.clone() };
+    let sizes = args.sizes();
+    let sizes = args.sweep.as_ref().map_or(vec![sizes], |sweep| sweep.over(sizes));
+    let mut cases = Vec::new();
+    for workload in or_all(&args.workloads) {
+        for precision in &precisions {
+            cases.extend(sizes.iter().map(|sizes| Case {
+                shape: args.shape,
+                workload,
+                precision: *precision,
+                sizes: *sizes,
+                repeats: args.repeats,
+            }));
+        }
+    }
+    cases
+}
+
+/// Runs a case in a process of its own, so that the peak of its memory is its own.
+fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
+    let sizes = case.sizes;
+    let options = [
+        ("--shape", case.shape.to_string()),
+        ("--workload", case.workload.to_string()),
+        ("--precision", case.precision.to_string()),
+        ("--repeats", case.repeats.to_string()),
+        ("--samples", sizes.samples.to_string()),
+        ("--tokens", sizes.tokens.to_string()),
+        ("--prompt", sizes.prompt.to_string()),
+        ("--suffix", sizes.suffix.to_string()),
+        ("--threads", threads.to_string()),
+    ];
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program to start it again")?);
+    command.args(["bench", "--json"]).stdin(Stdio::null());
+    options.iter().for_each(|(name, value)| _ = command.args([name, &value.as_str()]));
+    let output = command.output().context("cannot start this program again")?;
+    let name = format!("{} in {}", case.workload, case.precision);
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{name} ({}): {}", output.status, message.trim().trim_start_matches("error: "));
+    }
+    let outcomes: Vec<Outcome> =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("{name} gave no result"))?;
+    let outcome = outcomes.into_iter().next().with_context(|| format!("{name} gave no result"))?;
+    eprintln!("{name}, {} samples of {} tokens: {:.3} s", sizes.samples, sizes.tokens, outcome.seconds);
+    Ok(outcome)
+}
+
+fn write_table(outcomes: &[Outcome], out: &mut impl Write) -> Result<()> {
+    let mut table = Table::new(&[
+        "workload",
+        "precision",
+        "samples",
+        "tokens",
+        "seconds",
+        "fastest",
+        "tokens/s",
+        "peak MiB",
+        "floor s",
+        "of floor",
+    ]);
+    for outcome in outcomes {
+        table.push(vec![
+            outcome.workload.clone(),
+            outcome.precision.clone(),
+            outcome.sizes.samples.to_string(),
+            outcome.sizes.tokens.to_string(),
+            format!("{:.4}", outcome.seconds),
+            format!("{:.4}", outcome.seconds_min),
+            format!("{:.1}", outcome.tokens_per_s),
+            outcome.peak_rss_mb.map_or("-".into(), |mib| format!("{mib:.0}")),
+            format!("{:.4}", outcome.floor_seconds),
+            format!("{:.0} %", 100.0 * outcome.floor_share),
+        ]);
+    }
+    let Some(first) = outcomes.first() else { return Ok(()) };
+    let (sizes, threads) = (first.sizes, first.threads);
+    writeln!(
+        out,
+        "{} with random weights, prompt {}, suffix {}, {threads} threads; medians of {} runs",
+        first.shape, sizes.prompt, sizes.suffix, first.repeats
+    )?;
+    table.write(out)?;
+    writeln!(out, "this machine: {}", machine(outcomes))?;
+    Ok(())
+}
+
+/// The best rates seen: whatever slows a probe down is not the machine.
+fn machine(outcomes: &[Outcome]) -> String {
+    let best = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
+    let mut precisions: Vec<&str> = outcomes.iter().map(|outcome| outcome.precision.as_str()).collect();
+    precisions.sort_unstable();
+    precisions.dedup();
+    let mut parts: Vec<String> = precisions
+        .into_iter()
+        .map(|precision| {
+            let of_precision = outcomes.iter().filter(|outcome| outcome.precision == precision);
+            let rate = best(&mut of_precision.map(|outcome| outcome.product_rate));
+            format!("matrix products in {precision} {:.0} Gflop/s", rate / 1e9)
+        })
+        .collect();
+    let bandwidth = best(&mut outcomes.iter().map(|outcome| outcome.memory_bandwidth));
+    parts.push(format!("memory {:.1} GB/s", bandwidth / 1e9));
+    parts.join(", ")
+}
