@@ -100,6 +100,7 @@ pub struct SpaceArgs {
 #[command(after_help = "Examples:
   amortize sample --run run --prompt \"Lily went to the park.\" -n 5
   amortize sample --run run --data prompts.txt -n 10 --json > samples.jsonl
+  amortize sample --run infilling-run --prompt \"Tom lost his ball.\" --suffix \"He was happy again.\" -n 5
   amortize sample --model stories260K --prompt \"Once upon a time\" --policy-temperature 0.8")]
 pub struct SampleArgs {
     #[command(flatten)]
@@ -109,10 +110,10 @@ pub struct SampleArgs {
     /// The prompt X
     #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     pub prompt: Option<String>,
-    /// The text Y that is to follow, for runs whose task has one
-    #[arg(long, value_name = "TEXT")]
+    /// The text Y that is to follow Z, for infilling
+    #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     pub suffix: Option<String>,
-    /// A UTF-8 file with one prompt a line
+    /// A UTF-8 file with one prompt a line; for infilling, JSON lines with texts "x" and "y" (for a bare model: *.jsonl)
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Samples per prompt
@@ -160,7 +161,8 @@ pub struct EvaluateArgs {
     pub policy: PolicyArgs,
     #[command(flatten)]
     pub space: SpaceArgs,
-    /// A UTF-8 file with one prompt a line [default: the run's validation prompts]
+    /// A UTF-8 file with one prompt a line; for infilling, JSON lines with texts "x" and "y" (for a bare model: *.jsonl)
+    /// [default: the run's validation prompts]
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub data: Option<PathBuf>,
     /// Draws per prompt

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::{Adapter, Device, Model, Policy, Precision};
 use amortize_runlog::{RunDir, readable_dir};
-use amortize_train::config::{Config, PolicySection, RewardMask};
+use amortize_train::config::{Config, PolicySection, RewardMask, TaskKind, TaskSection};
+use amortize_train::data::{Text, read};
+use amortize_train::reward::Target;
 use amortize_train::settings;
 use amortize_train::task::{Prompt, Task, action_space, encode};
 use anyhow::{Context, Result, bail};
@@ -21,6 +23,7 @@ pub struct Source {
 
 /// What may be drawn and what it is worth.
 pub struct Space {
+    pub task: TaskSection,
     pub actions: ActionSpace,
     pub reward_temperature: f64,
     pub reward_mask: RewardMask,
@@ -54,10 +57,12 @@ impl Source {
         Policy { adapter: self.adapter.as_ref(), ..Policy::base(&self.model) }
     }
 
-    /// The run's action space and target, or those of the command line for a bare model.
-    pub fn space(&self, args: &SpaceArgs) -> Result<Space> {
+    /// The run's task, action space and target, or those of the command line for a bare model, whose task is infilling
+    /// where the data have a Y.
+    pub fn space(&self, args: &SpaceArgs, data: Option<&Path>, suffix: Option<&str>) -> Result<Space> {
         if let Some(config) = &self.config {
             return Ok(Space {
+                task: config.task.clone(),
                 actions: action_space(&config.policy, &self.model)?,
                 reward_temperature: args.reward_temperature.unwrap_or(config.reward.temperature_end),
                 reward_mask: config.reward.mask,
@@ -73,22 +78,29 @@ impl Source {
             forbid: None,
             special_tokens: false,
         };
+        let has_y = suffix.is_some() || data.and_then(Path::extension).is_some_and(|extension| extension == "jsonl");
         Ok(Space {
+            task: TaskSection::new(if has_y { TaskKind::Infilling } else { TaskKind::Continuation }),
             actions: action_space(&policy, &self.model)?,
             reward_temperature: args.reward_temperature.unwrap_or(1.0),
             reward_mask: RewardMask::Zero,
         })
     }
 
+    /// What the space's sequences are worth.
+    pub fn target<'a>(&'a self, space: &'a Space) -> Target<'a> {
+        Target::of(space.task.kind, Policy::base(&self.model), &space.actions, space.reward_mask)
+    }
+
     /// Prompts of a file, or else the run's validation prompts.
-    pub fn prompts(&self, data: Option<&Path>, actions: &ActionSpace) -> Result<Vec<Prompt>> {
+    pub fn prompts(&self, data: Option<&Path>, space: &Space) -> Result<Vec<Prompt>> {
         match (data, &self.config) {
             (Some(path), _) => {
-                let texts = amortize_train::data::read_prompts(path)?;
-                Ok(encode(&self.model, path, texts, actions)?)
+                let texts = read(path, space.task.kind)?;
+                Ok(encode(&self.model, &space.task, path, texts, &space.actions)?)
             }
             (None, Some(config)) => {
-                let prompts = Task::continuation(config, &self.model)?.validation;
+                let prompts = Task::load(config, &self.model)?.validation;
                 if prompts.is_empty() {
                     bail!("the run has no validation prompts; name some with --data");
                 }
@@ -99,8 +111,18 @@ impl Source {
     }
 
     /// One prompt from the command line.
-    pub fn prompt(&self, text: &str, actions: &ActionSpace) -> Result<Prompt> {
-        let prompts = encode(&self.model, Path::new("--prompt"), vec![text.to_string()], actions)?;
+    pub fn prompt(&self, text: &str, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
+        match (space.task.kind, suffix) {
+            (TaskKind::Continuation, Some(_)) => {
+                bail!("--suffix: the continuation task has no text after Z; leave it out")
+            }
+            (TaskKind::Infilling, None | Some("")) => {
+                bail!("--suffix is missing: the run's task is infilling, which needs the text Y that is to follow Z")
+            }
+            _ => {}
+        }
+        let text = Text { x: text.into(), y: suffix.map(String::from) };
+        let prompts = encode(&self.model, &space.task, Path::new("--prompt"), vec![text], &space.actions)?;
         Ok(prompts.into_iter().next().expect("one prompt in, one out"))
     }
 }

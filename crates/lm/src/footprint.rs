@@ -3,17 +3,22 @@
 //! Tensors are counted as the decoder holds them, at the moment when there are most of them: `decoder::block` says what
 //! a block makes and keeps. All results are bytes.
 
+use std::collections::BTreeSet;
+
 use amortize_engine::Precision;
 use amortize_engine::ops::head;
 
-use crate::adapter::AdapterConfig;
+use crate::adapter::{AdapterConfig, TargetModules};
 use crate::config::{Family, ModelConfig, Positions};
-use crate::decoder::{Activations, BlockShapes, block_shapes, module_prefix};
+use crate::decoder::{Activations, BlockShapes, Shape, block_shapes, module_prefix};
 use crate::error::Result;
 use crate::generate::LIVE;
 
 /// Bytes of an f32.
 const FLOAT: usize = size_of::<f32>();
+
+/// Outputs that packed weights are rounded up to.
+const PANEL: usize = 32;
 
 /// Sizes of a model under an adapter.
 #[derive(Clone, Debug)]
@@ -22,6 +27,8 @@ pub struct Footprint {
     widths: Widths,
     /// Values of the adapter's tensors.
     adapter_values: usize,
+    /// Values of the same as products read them: outputs in whole panels.
+    packed_values: usize,
     /// Ranks of all of the adapter's sites together.
     ranks: usize,
     rank: usize,
@@ -44,6 +51,28 @@ impl Need {
     }
 }
 
+/// A module with an adapter.
+struct Site {
+    inputs: usize,
+    outputs: usize,
+}
+
+/// The modules of a model that an adapter sits on.
+fn sites(config: &ModelConfig, modules: &TargetModules) -> Result<Vec<Site>> {
+    let prefix = module_prefix(config.family);
+    let mut all = Vec::new();
+    for layer in 0..config.layers {
+        let BlockShapes { qkv, attention_out, up, down } = block_shapes(config, layer);
+        for Shape { modules, inputs, .. } in [qkv, attention_out, up, down] {
+            let named = |(name, outputs)| (format!("{prefix}{name}"), Site { inputs, outputs });
+            all.extend(modules.into_iter().map(named));
+        }
+    }
+    let paths = modules.select(all.iter().map(|(path, _)| path.as_str()))?;
+    let chosen: BTreeSet<String> = paths.into_iter().map(String::from).collect();
+    Ok(all.into_iter().filter(|(path, _)| chosen.contains(path)).map(|(_, site)| site).collect())
+}
+
 /// Numbers that a row has at the places of a block.
 #[derive(Clone, Copy, Debug)]
 struct Widths {
@@ -64,19 +93,9 @@ impl Footprint {
     /// # Errors
     /// If the adapter's target modules are no regular expression.
     pub fn new(config: &ModelConfig, adapter: &AdapterConfig) -> Result<Self> {
-        let (mut adapter_values, mut sites) = (0, 0);
-        for layer in 0..config.layers {
-            let BlockShapes { qkv, attention_out, up, down } = block_shapes(config, layer);
-            for shape in [qkv, attention_out, up, down] {
-                let prefix = module_prefix(config.family);
-                let paths: Vec<String> = shape.modules.iter().map(|(name, _)| format!("{prefix}{name}")).collect();
-                let chosen = adapter.target_modules.select(paths.iter().map(String::as_str))?;
-                let outputs = |path: &str| shape.modules[paths.iter().position(|other| other == path).unwrap_or(0)].1;
-                adapter_values +=
-                    chosen.iter().map(|path| adapter.rank * (shape.inputs + outputs(path))).sum::<usize>();
-                sites += chosen.len();
-            }
-        }
+        let sites = sites(config, &adapter.target_modules)?;
+        let rank = adapter.rank;
+        let panels = |outputs: usize| outputs.next_multiple_of(PANEL);
         let gated = config.family == Family::Llama;
         let widths = Widths {
             hidden: config.hidden_size,
@@ -86,8 +105,15 @@ impl Footprint {
             up: if gated { 2 } else { 1 } * config.mlp_size,
             mlp: config.mlp_size,
         };
-        let (rank, dropout) = (adapter.rank, adapter.dropout > 0.0);
-        Ok(Self { config: config.clone(), widths, adapter_values, ranks: rank * sites, rank, dropout })
+        Ok(Self {
+            config: config.clone(),
+            widths,
+            adapter_values: sites.iter().map(|site| rank * (site.inputs + site.outputs)).sum(),
+            packed_values: sites.iter().map(|site| panels(rank) * site.inputs + panels(site.outputs) * rank).sum(),
+            ranks: rank * sites.len(),
+            rank,
+            dropout: adapter.dropout > 0.0,
+        })
     }
 
     /// The weights, matrices in `precision` and vectors as f32.
@@ -113,9 +139,15 @@ impl Footprint {
         self.config.vocab_size.max(qkv).max(up) * hidden * FLOAT
     }
 
-    /// The adapter's tensors.
-    pub fn adapter(&self) -> usize {
-        self.adapter_values * FLOAT
+    /// An adapter that is trained: its tensors, their gradients and two moments of each.
+    pub fn trained(&self) -> usize {
+        4 * self.adapter_values * FLOAT
+    }
+
+    /// The adapter's tensors as products read them beside weights in `precision`.
+    pub fn packed_adapter(&self, precision: Precision) -> usize {
+        let beside = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
+        (self.packed_values as f64 * beside.bytes_per_value()) as usize
     }
 
     /// Scores of `rows` packed rows without a tape, the head being asked about `asked` of them.
@@ -135,6 +167,7 @@ impl Footprint {
             Activations::Recomputed => (rows * layers * hidden, whole / layers.max(1)),
         };
         let dropped = if self.dropout { mlp } else { 0 };
+        // The last block's activations and what comes of them are no part of its tape.
         let forward = again + rows * (mlp + hidden + dropped);
         let head = asked * (3 * hidden + self.head_chunk());
         // The head's input and its mean embedding stay until the end.
@@ -173,10 +206,12 @@ impl Footprint {
     /// Numbers a row that the backward pass of a block makes at most beside the residual stream's gradient.
     fn backward_of_block(&self) -> usize {
         let Widths { hidden, qkv, attended, up, mlp, .. } = self.widths;
-        let dropped = |width: usize| if self.dropout { width } else { 0 };
-        let down = 3 * mlp + self.rank + dropped(mlp);
-        let inner = up.max(attended + qkv) + 3 * hidden + self.rank + dropped(hidden);
-        down.max(inner)
+        // An input with dropout, and its gradient.
+        let dropped = |width: usize| if self.dropout { 2 * width } else { 0 };
+        let down = (2 * mlp + self.rank + dropped(mlp)).max(mlp + up);
+        // A normalised input and its gradient, and what the norm's derivative makes of it.
+        let normed = 2 * hidden + hidden.max(self.rank + dropped(hidden));
+        down.max(up.max(attended + qkv) + normed)
     }
 
     /// Numbers a row of the head that one chunk of the vocabulary takes, with the running softmax.

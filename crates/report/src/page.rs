@@ -50,7 +50,7 @@ fn header(run: &Run) -> String {
     let steps = total.map_or(done.clone(), |total| format!("{done} of {total}"));
     let seconds: Option<f64> = run.timing.iter().map(|timing| timing.seconds).sum();
     let facts = [
-        ("Task", get("task")),
+        ("Task", get("task.kind").or_else(|| get("task"))),
         ("Base model", get("model.path")),
         ("Adapter to start from", get("model.adapter")),
         ("Objective", get("objective.name")),

@@ -97,12 +97,22 @@ pub struct Timing {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Sample {
     pub step: u64,
+    /// X; once read, X and Y with a gap for the draw, where there is a Y.
     #[serde(default)]
     pub prompt: String,
+    pub suffix: Option<String>,
     #[serde(default)]
     pub text: String,
     pub log_q: Option<f64>,
     pub log_reward: Option<f64>,
+}
+
+impl Sample {
+    fn show_gap(&mut self) {
+        if let Some(suffix) = self.suffix.take() {
+            self.prompt = format!("{} ___ {suffix}", self.prompt);
+        }
+    }
 }
 
 impl Run {
@@ -116,6 +126,7 @@ impl Run {
             samples: records(&dir.samples_path())?,
             ..Self::default()
         };
+        run.samples.iter_mut().for_each(Sample::show_gap);
         for record in records(&dir.metrics_path())? {
             match record {
                 Record::Train(step) => run.steps.push(step),

@@ -3,7 +3,7 @@
 use amortize_lm::Model;
 
 use crate::checkpoint::base_name;
-use crate::config::Config;
+use crate::config::{Config, TaskKind};
 use crate::trainer::State;
 
 /// A README for the adapter, with the metadata that model hubs read.
@@ -13,9 +13,7 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
     let best = state.best.map_or("not evaluated".into(), |best| format!("{best:.4} nats²"));
     format!(
         "---\nbase_model: {base}\nlibrary_name: peft\ntags:\n- lora\n- gflownet\n- amortize\n---\n\n\
-         # A sampler of tempered continuations\n\n\
-         This LoRA adapter makes the base model sample a sentence Z after a prompt X with probability proportional to \
-         p(Z|X)^(1/T), T = {temperature}, where p is the base model itself. It was trained with {objective:?} by \
+         {purpose} T = {temperature}, where p is the base model itself. It was trained with {objective:?} by \
          amortize {version}.\n\n\
          | | |\n|---|---|\n\
          | base model | `{base}` |\n\
@@ -33,6 +31,7 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
          ## Citation\n\n\
          Edward J. Hu, Moksh Jain, Eric Elmoznino, Younesse Kaddar, Guillaume Lajoie, Yoshua Bengio, Nikolay Malkin. \
          *Amortizing intractable inference in large language models.* ICLR 2024.\n",
+        purpose = purpose(config),
         temperature = config.reward.temperature_end,
         objective = config.objective.name,
         version = env!("CARGO_PKG_VERSION"),
@@ -48,4 +47,22 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
             n => format!(" (not before {n} tokens, and no later than {})", config.policy.max_length),
         },
     )
+}
+
+/// Title and beginning of the text.
+fn purpose(config: &Config) -> String {
+    match config.task.kind {
+        TaskKind::Continuation => {
+            "# A sampler of tempered continuations\n\n\
+             This LoRA adapter makes the base model sample a sentence Z after a prompt X with probability proportional to \
+             p(Z|X)^(1/T),"
+                .into()
+        }
+        TaskKind::Infilling => format!(
+            "# A sampler of tempered infills\n\n\
+             This LoRA adapter makes the base model sample a sentence Z between texts X and Y, after this prompt with both\n\n\
+             ```\n{}\n```\n\nwith probability proportional to p(ZY|X)^(1/T),",
+            config.task.template
+        ),
+    }
 }

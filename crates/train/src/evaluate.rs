@@ -18,7 +18,7 @@ use crate::task::Prompt;
 const EVEN: [f64; 2] = [0.5, 0.5];
 
 /// Queries that go through the model at once.
-const QUERIES_AT_ONCE: usize = 16;
+pub(crate) const QUERIES_AT_ONCE: usize = 16;
 
 /// What an evaluation found.
 #[derive(Clone, Debug, Serialize)]
@@ -32,8 +32,11 @@ pub struct Evaluation {
 /// What was found for one query.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueryEvaluation {
-    /// The prompt.
+    /// X.
     pub prompt: String,
+    /// Y; absent where the task has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
     /// Diagnostics of the policy's own draws.
     #[serde(flatten)]
     pub diagnostics: QueryDiagnostics,
@@ -80,7 +83,8 @@ pub fn evaluate(
         for (number, (prompt, proposals)) in prompts.iter().zip(others).enumerate() {
             let rows: Vec<usize> = drawn.rows_of(number).collect();
             let diagnostics = diagnose_rows(policy.model, &drawn, &log_p, &rows);
-            queries.push(QueryEvaluation { prompt: prompt.text.clone(), diagnostics, proposals });
+            let (prompt, suffix) = (prompt.text.clone(), prompt.suffix.clone());
+            queries.push(QueryEvaluation { prompt, suffix, diagnostics, proposals });
         }
     }
     let diagnostics: Vec<QueryDiagnostics> = queries.iter().map(|query| query.diagnostics.clone()).collect();
@@ -118,7 +122,7 @@ fn diagnose_query(
     })
 }
 
-/// log p of every drawn sequence under the base model, in nats.
+/// log p(Z stop | X) of every drawn sequence under the base model, in nats.
 fn base_log_prob(
     policy: Policy,
     target: &Target,

@@ -76,6 +76,8 @@ pub struct TimingRecord {
     pub seconds: f64,
     /// Sampled tokens per second.
     pub tokens_per_second: f64,
+    /// The most memory that the process has taken so far, in MiB; `null` where the system does not tell.
+    pub peak_rss_mb: Option<f64>,
 }
 
 /// A line of `samples.jsonl`: a trajectory of the policy itself.
@@ -83,9 +85,12 @@ pub struct TimingRecord {
 pub struct SampleRecord<'a> {
     /// The step, from 1.
     pub step: u64,
-    /// The prompt.
+    /// X.
     pub prompt: &'a str,
-    /// The continuation, its stop included.
+    /// Y; absent where the task has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<&'a str>,
+    /// Z, its stop included.
     pub text: String,
     /// log q in nats.
     pub log_q: f64,

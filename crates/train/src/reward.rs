@@ -6,7 +6,7 @@ use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::Policy;
 use amortize_lm::actions::ActionSpace;
 
-use crate::config::RewardMask;
+use crate::config::{RewardMask, TaskKind};
 use crate::error::{Result, TrainError};
 pub use likelihood::LikelihoodReward;
 
@@ -21,6 +21,14 @@ impl<'a> Target<'a> {
     /// A reward of any kind.
     pub fn new(reward: impl Reward<Error = TrainError> + 'a) -> Self {
         Self { reward: Box::new(reward), is_base_log_prob: false }
+    }
+
+    /// The reward of a task.
+    pub fn of(kind: TaskKind, base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
+        match kind {
+            TaskKind::Continuation => Self::continuation(base, actions, mask),
+            TaskKind::Infilling => Self::infilling(base, actions, mask),
+        }
     }
 
     /// The base model's probability of the continuation.

@@ -84,7 +84,7 @@ pub fn draw(
 /// A sample as `amortize sample` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
-    /// The continuation, its stop included.
+    /// Z, its stop included.
     pub text: String,
     /// Its token ids, the stop included.
     pub tokens: Vec<u32>,

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Result, TrainError};
 use crate::evaluate::evaluate;
 use crate::explore::Explored;
+use crate::memory;
 use crate::metrics::{EvaluateRecord, Record, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
 use crate::sampling::{SampleOptions, text_of};
@@ -138,7 +139,12 @@ impl<'a> Session<'a> {
     ) -> Result<()> {
         self.metrics.append(&Record::Train(record))?;
         let seconds = took.as_secs_f64();
-        let timing = TimingRecord { step: record.step, seconds, tokens_per_second: record.tokens as f64 / seconds };
+        let timing = TimingRecord {
+            step: record.step,
+            seconds,
+            tokens_per_second: record.tokens as f64 / seconds,
+            peak_rss_mb: memory::peak_rss_mib(),
+        };
         self.timing.append(&timing)?;
         let every = self.config.train.samples_every as u64;
         if every > 0 && record.step.is_multiple_of(every) {
@@ -158,6 +164,7 @@ impl<'a> Session<'a> {
             self.samples.append(&SampleRecord {
                 step,
                 prompt: prompt.map_or("", |prompt| &prompt.text),
+                suffix: prompt.and_then(|prompt| prompt.suffix.as_deref()),
                 text,
                 log_q: explored.log_q[row].unwrap_or(f64::NAN),
                 log_reward: explored.log_reward.row(row).last().copied().unwrap_or(f64::NEG_INFINITY),
@@ -224,7 +231,7 @@ fn before_first_evaluation(state: &State) -> bool {
 }
 
 fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Result<Trainer<'a>> {
-    let target = Target::continuation(Policy::base(model), &task.actions, config.reward.mask);
+    let target = Target::of(config.task.kind, Policy::base(model), &task.actions, config.reward.mask);
     let state = State::new(config, model, task)?;
     Ok(Trainer { model, task, target, method: settings::method(config), state })
 }

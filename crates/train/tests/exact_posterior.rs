@@ -124,7 +124,8 @@ fn infilling_reaches_the_exact_posterior() {
         let mut task = common::task(&model, 1, 3);
         let prompt = |x: &[u32], y: &[u32]| {
             let prompt = [&[50], x, &[51], y, &[52]].concat();
-            Prompt { text: format!("{x:?} {y:?}"), query: Query::new(x.to_vec(), y.to_vec()).with_prompt(prompt) }
+            let query = Query::new(x.to_vec(), y.to_vec()).with_prompt(prompt);
+            Prompt { text: format!("{x:?}"), suffix: Some(format!("{y:?}")), query }
         };
         // One X with two Ys: only a policy that heeds Y can fit both.
         task.train = vec![prompt(&[3, 4, 5], &[40, 41]), prompt(&[3, 4, 5], &[20, 60, 61, 62])];

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use amortize_lm::Policy;
 use amortize_train::evaluate::{Evaluation, evaluate};
-use amortize_train::reward::Target;
 use amortize_train::sampling::SampleOptions;
 use anyhow::{Result, bail};
 
@@ -17,9 +15,10 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
         bail!("--proposals compares the policy itself with the base model; leave out --policy-temperature");
     }
     let source = Source::load(&args.policy)?;
-    let space = source.space(&args.space)?;
-    let prompts = source.prompts(args.data.as_deref(), &space.actions)?;
-    let mut target = Target::continuation(Policy::base(&source.model), &space.actions, space.reward_mask);
+    let data = args.data.as_deref();
+    let space = source.space(&args.space, data, None)?;
+    let prompts = source.prompts(data, &space)?;
+    let mut target = source.target(&space);
     let options = SampleOptions {
         n: args.n,
         seed: args.seed,

@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use amortize_lm::Policy;
-use amortize_train::reward::Target;
 use amortize_train::sampling::{Sample, SampleOptions, sample};
-use anyhow::{Result, bail};
+use amortize_train::task::Prompt;
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::args::SampleArgs;
@@ -20,21 +19,21 @@ const PROMPTS_AT_ONCE: usize = 16;
 struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suffix: Option<&'a str>,
     #[serde(flatten)]
     sample: &'a Sample,
 }
 
 pub fn run(args: &SampleArgs) -> Result<()> {
-    if args.suffix.is_some() {
-        bail!("--suffix: the continuation task has no text after Z; leave it out");
-    }
     let source = Source::load(&args.policy)?;
-    let space = source.space(&args.space)?;
+    let suffix = args.suffix.as_deref();
+    let space = source.space(&args.space, args.data.as_deref(), suffix)?;
     let prompts = match &args.data {
-        Some(path) => source.prompts(Some(path), &space.actions)?,
-        None => vec![source.prompt(args.prompt.as_deref().unwrap_or(""), &space.actions)?],
+        Some(path) => source.prompts(Some(path), &space)?,
+        None => vec![source.prompt(args.prompt.as_deref().unwrap_or(""), suffix, &space)?],
     };
-    let mut target = Target::continuation(Policy::base(&source.model), &space.actions, space.reward_mask);
+    let mut target = source.target(&space);
     let mut out = std::io::stdout().lock();
     for (chunk, prompts) in prompts.chunks(PROMPTS_AT_ONCE).enumerate() {
         let options = SampleOptions {
@@ -46,7 +45,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
         };
         let samples = sample(source.policy(), &mut target, prompts, &space.actions, &options)?;
         for (prompt, samples) in prompts.iter().zip(&samples) {
-            let named = args.data.as_ref().map(|_| prompt.text.as_str());
+            let named = args.data.as_ref().map(|_| prompt);
             if args.json {
                 write_json(&mut out, named, samples)?;
             } else {
@@ -57,16 +56,18 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     Ok(())
 }
 
-fn write_json(out: &mut impl Write, prompt: Option<&str>, samples: &[Sample]) -> Result<()> {
+fn write_json(out: &mut impl Write, prompt: Option<&Prompt>, samples: &[Sample]) -> Result<()> {
+    let (text, suffix) =
+        (prompt.map(|prompt| prompt.text.as_str()), prompt.and_then(|prompt| prompt.suffix.as_deref()));
     for sample in samples {
-        writeln!(out, "{}", serde_json::to_string(&Line { prompt, sample })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Line { prompt: text, suffix, sample })?)?;
     }
     Ok(())
 }
 
-fn write_table(out: &mut impl Write, prompt: Option<&str>, samples: &[Sample]) -> Result<()> {
+fn write_table(out: &mut impl Write, prompt: Option<&Prompt>, samples: &[Sample]) -> Result<()> {
     if let Some(prompt) = prompt {
-        writeln!(out, "\n{prompt}")?;
+        writeln!(out, "\n{}", prompt.shown())?;
     }
     let mut table = Table::new(&["log q", "log R", "log w", "text"]);
     for sample in samples {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use amortize_lm::{Device, Model};
+use amortize_lm::{Device, Model, ModelInfo};
 use amortize_runlog::RunDir;
-use amortize_train::config::Config;
+use amortize_train::config::{Config, TaskKind};
+use amortize_train::memory::{self, Forecast};
 use amortize_train::session::Session;
 use amortize_train::settings;
 use amortize_train::task::Task;
@@ -70,9 +71,14 @@ fn check_same(saved: &Config, given: &Config) -> Result<()> {
 
 fn prepare(config: &Config) -> Result<(Model, Task)> {
     use_threads(config.train.threads)?;
-    let model = Model::load(&config.model.path, &Device::cpu(), settings::precision(config))?;
-    let task = Task::continuation(config, &model)?;
-    Ok((model, task))
+    let model = ModelInfo::read(&config.model.path)?;
+    let task = Task::load(config, &model)?;
+    let forecast = Forecast::new(config, &model, &task)?;
+    eprintln!("{forecast}");
+    if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
+        eprintln!("warning: {warning}");
+    }
+    Ok((model.load(&Device::cpu(), settings::precision(config))?, task))
 }
 
 fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
@@ -93,7 +99,11 @@ fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
     let run = session.run_dir();
     eprintln!("done: the adapter is {}", run.adapter_dir().display());
     eprintln!("report: {}", run.report_path().display());
-    eprintln!("try: amortize sample --run {} --prompt TEXT -n 5", run.path().display());
+    let texts = match config.task.kind {
+        TaskKind::Continuation => "--prompt TEXT",
+        TaskKind::Infilling => "--prompt BEFORE --suffix AFTER",
+    };
+    eprintln!("try: amortize sample --run {} {texts} -n 5", run.path().display());
     Ok(())
 }
 

@@ -43,7 +43,7 @@ impl Decoder {
             match &tape.blocks[i] {
                 Kept::Whole(tape) => block.backward(tape, &mut dx, &mut pass, rope, below),
                 Kept::Input(input) => {
-                    let (_, tape) = block.forward_with_tape(input.clone(), &forward, rope);
+                    let tape = block.tape(input.clone(), &forward, rope);
                     block.backward(&tape, &mut dx, &mut pass, rope, below);
                 }
             }

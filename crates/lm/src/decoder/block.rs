@@ -90,6 +90,14 @@ impl Block {
         (output, BlockTape { attention, feed_forward })
     }
 
+    /// The tape alone: all of the forward pass but its last product, which only the next block needs.
+    pub(super) fn tape(&self, input: Tensor, pass: &Pass, rope: Option<&RopeTable>) -> BlockTape {
+        let (input, attention) = self.attention(input, pass, rope, None);
+        let (up, up_tape) = self.up.forward(&self.mlp_norm.forward(&input), pass);
+        let down_tape = self.down.tape(&self.activate(&up), pass);
+        BlockTape { attention, feed_forward: FeedForwardTape { input, up, up_tape, down_tape } }
+    }
+
     fn attention(
         &self,
         input: Tensor,

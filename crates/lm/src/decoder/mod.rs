@@ -10,7 +10,7 @@ mod projection;
 
 pub use backward::Gradients;
 pub use forward::{Activations, Batch, Dropout, KvCache, Pass, Tape};
-pub(crate) use load::{BlockShapes, block_shapes, module_prefix};
+pub(crate) use load::{BlockShapes, Shape, block_shapes, module_prefix};
 pub use projection::{Part, Projection};
 
 use amortize_engine::Device;

@@ -9,7 +9,7 @@ use super::*;
 /// Reads the whole config; what is wrong with it, the reader tells at its end.
 pub(super) fn config(reader: &mut Reader) -> Config {
     let config = Config {
-        task: reader.required("task", Task::Continuation, any("\"continuation\"")),
+        task: task(reader),
         model: model(reader),
         data: data(reader),
         adapter: adapter(reader),
@@ -27,6 +27,17 @@ pub(super) fn config(reader: &mut Reader) -> Config {
     check_root_flow(&config, reader);
     check_validation(&config.data, reader);
     config
+}
+
+fn task(reader: &mut Reader) -> TaskSection {
+    let kinds = any("\"continuation\" or \"infilling\"");
+    let kind = reader.or("task.kind", TaskKind::Continuation, kinds);
+    let defaults = TaskSection::new(kind);
+    TaskSection {
+        kind,
+        template: reader.or("task.template", defaults.template, TEMPLATE),
+        separator: reader.or("task.separator", defaults.separator, any("a text")),
+    }
 }
 
 fn model(reader: &mut Reader) -> ModelSection {

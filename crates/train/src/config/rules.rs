@@ -27,6 +27,10 @@ pub(super) const BELOW_ONE: Rule<f64> =
 
 pub(super) const TEXTS: Rule<Vec<String>> =
     Rule { expected: "a list of texts, none of them empty", allows: |texts| texts.iter().all(|text| !text.is_empty()) };
+pub(super) const TEMPLATE: Rule<String> = Rule {
+    expected: "a text with {x}, {y} or both in it",
+    allows: |text| ["{x}", "{y}"].iter().any(|place| text.contains(place)),
+};
 pub(super) const TOKENS: Rule<Vec<u32>> = any("a list of token ids");
 pub(super) const REGEX: Rule<String> = Rule {
     expected: "a regular expression in Rust's syntax, which has no look-around and no back-references",

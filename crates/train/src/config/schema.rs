@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// the derived `Deserialize` checks types only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// What is X, what is Z, and when it stops.
-    pub task: Task,
+    /// What X, Y and Z are to each other.
+    pub task: TaskSection,
     /// The base model: the teacher p, and the policy's starting point.
     pub model: ModelSection,
     /// The prompts.
@@ -36,12 +36,33 @@ pub struct Config {
     pub evaluate: EvaluateSection,
 }
 
+/// What X, Y and Z are to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSection {
+    /// Which task.
+    pub kind: TaskKind,
+    /// Infilling: what the policy reads, with X for `{x}` and Y for `{y}`.
+    pub template: String,
+    /// Infilling: the text between the stop and Y, for the reward.
+    pub separator: String,
+}
+
+impl TaskSection {
+    /// A task with the default template and separator.
+    pub fn new(kind: TaskKind) -> Self {
+        Self { kind, template: "Beginning: {x}\nEnd: {y}\nMiddle:".into(), separator: " ".into() }
+    }
+}
+
 /// The tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum TaskKind {
     /// Section 4.1: the next sentence after a prompt, from the tempered p(Z | X).
     Continuation,
+    /// Section 4.2: the sentence between two texts, from the tempered p(Z | X, Y).
+    Infilling,
 }
 
 /// The base model.
@@ -72,7 +93,7 @@ pub enum Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// The file of prompts.
+    /// The file of prompts: a text file for continuation, JSON lines with `x` and `y` for infilling.
     pub path: PathBuf,
     /// Only the first so many prompts of `path` are used, the held-out ones among them.
     pub limit: Option<usize>,

@@ -35,7 +35,7 @@ pub(super) fn entries(text: &str, name: &str, sets: &[String]) -> Result<Entries
     })?;
     for set in sets {
         let (key, value) = parse_set(set)?;
-        entries.insert(key.to_string(), Entry { value, origin: Origin::Set(set.clone()) });
+        entries.insert(full_key(key, value.is_str()), Entry { value, origin: Origin::Set(set.clone()) });
     }
     Ok(entries)
 }
@@ -51,11 +51,17 @@ fn file_entries(text: &str) -> Result<Entries, toml::de::Error> {
                 }
             }
             _ => {
-                entries.insert(key.get_ref().to_string(), entry(text, &key, value)?);
+                let name = full_key(key.get_ref(), value.get_ref().is_str());
+                entries.insert(name, entry(text, &key, value)?);
             }
         }
     }
     Ok(entries)
+}
+
+/// `task = "infilling"` is short for the task's kind.
+fn full_key(key: &str, is_text: bool) -> String {
+    if key == "task" && is_text { "task.kind".into() } else { key.into() }
 }
 
 fn entry<K>(text: &str, key: &Spanned<K>, value: Spanned<DeValue>) -> Result<Entry, toml::de::Error> {

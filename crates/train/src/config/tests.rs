@@ -55,7 +55,8 @@ fn a_key_of_another_section_or_of_none_finds_its_own() {
         ("learning_rate", "optimizer.learning_rate"),
         ("adapter.rnk", "adapter.rank"),
         ("train.learning_rate", "optimizer.learning_rate"),
-        ("taks", "task"),
+        ("taks.kind", "task.kind"),
+        ("templat", "task.template"),
     ];
     for (key, nearest) in suggestions {
         let expected = format!("--set {key}=1: unknown key \"{key}\"; did you mean \"{nearest}\"?");
@@ -65,12 +66,13 @@ fn a_key_of_another_section_or_of_none_finds_its_own() {
 
 #[test]
 fn a_key_like_no_other_gets_a_list_to_choose_from() {
-    let sections = "the sections are model, data, adapter, policy, reward, objective, explore, buffer, optimizer, \
+    let sections = "the sections are task, model, data, adapter, policy, reward, objective, explore, buffer, optimizer, \
                     train, evaluate";
     let hints = [
         ("buffer.size", "[buffer] has capacity, similarity_tolerance, sampling"),
         ("wandb.project", sections),
         ("verbosity", sections),
+        ("taks", sections),
     ];
     for (key, hint) in hints {
         let expected = format!("--set {key}=1: unknown key \"{key}\"; {hint}");
@@ -96,7 +98,7 @@ fn a_missing_key_is_named_and_may_come_from_the_command_line() {
                     add it, or use --set train.steps=...";
     assert_eq!(refusal(&text, &[]), expected);
     assert_eq!(read(&text, &["train.steps=10"]).unwrap(), with(&[]));
-    assert_eq!(read("", &[]).unwrap_err().problems.len(), 5);
+    assert_eq!(read("", &[]).unwrap_err().problems.len(), 4);
 }
 
 #[test]
@@ -153,13 +155,29 @@ fn a_section_that_is_none_is_refused() {
     assert_eq!(read(&format!("{MINIMAL}[policy]\n"), &[]).unwrap(), with(&[]));
 }
 
+/// Configs have said `task = "..."` before tasks had settings of their own.
+#[test]
+fn a_task_may_be_given_by_its_kind_alone() {
+    let infilling = TaskSection::new(TaskKind::Infilling);
+    assert_eq!(with(&[]).task, TaskSection::new(TaskKind::Continuation));
+    assert_eq!(with(&["task=infilling"]).task, infilling);
+    assert_eq!(with(&["task.kind=infilling"]).task, infilling);
+    let section = MINIMAL.replace("task = \"continuation\"", "[task]\nkind = \"infilling\"\ntemplate = \"{y} {x}\"");
+    assert_eq!(read(&section, &[]).unwrap().task, TaskSection { template: "{y} {x}".into(), ..infilling });
+    assert_eq!(read(&section, &["task=continuation"]).unwrap().task.kind, TaskKind::Continuation);
+    let none = MINIMAL.replace("task = \"continuation\"\n", "");
+    assert_eq!(read(&none, &[]).unwrap(), with(&[]));
+    assert_eq!(refusal(MINIMAL, &["task=3"]), "--set task=3: expected a section, [task]");
+}
+
 #[test]
 fn a_wrong_type_names_key_value_and_what_is_allowed() {
     let text = MINIMAL.replace("steps = 10", "steps = \"many\"");
     let expected = "continuation.toml:7: train.steps = \"many\": expected a whole number, 1 or more";
     assert_eq!(refusal(&text, &[]), expected);
-    let text = MINIMAL.replace("\"continuation\"", "\"infilling\"");
-    assert_eq!(refusal(&text, &[]), "continuation.toml:1: task = \"infilling\": expected \"continuation\"");
+    let text = MINIMAL.replace("\"continuation\"", "\"translation\"");
+    let expected = "continuation.toml:1: task.kind = \"translation\": expected \"continuation\" or \"infilling\"";
+    assert_eq!(refusal(&text, &[]), expected);
 }
 
 #[test]
@@ -170,6 +188,8 @@ fn every_range_is_checked() {
     let regex = "a regular expression in Rust's syntax, which has no look-around and no back-references";
     let modules = "\"all-linear\", a regular expression for module names, or a list of names";
     let cases = [
+        ("task.template", vec!["", "Middle:", "{z}", "3"], "a text with {x}, {y} or both in it"),
+        ("task.separator", vec!["3"], "a text"),
         ("data.limit", vec!["0", "1.5"], count),
         ("data.validation", vec!["-1"], whole),
         ("model.precision", vec!["f16", "16"], "\"f32\", \"bf16\" or \"int8\""),
@@ -228,6 +248,7 @@ fn every_range_is_checked() {
 #[test]
 fn every_choice_is_the_one_that_messages_offer() {
     let keys = [
+        "task.kind",
         "reward.mask",
         "objective.name",
         "objective.normaliser",
@@ -312,6 +333,7 @@ fn the_resolved_config_loads_back_equal() {
             "model.precision=bf16",
             "train.seed=9223372036854775807",
         ],
+        vec!["task=infilling", "task.template={y}\n\t{x}", "task.separator="],
         vec!["policy.stop_strings=[\"\\n\\n\", \"\\t.\"]", "optimizer.decay=linear"],
     ];
     for sets in configs {

@@ -35,7 +35,10 @@ pub fn task(model: &Model, min_length: usize, max_length: usize) -> Task {
     let allowed = TokenMask::all(vocab_size).only(&TOKENS);
     let actions =
         ActionSpace::new(vocab_size, allowed, StopRule::tokens(&STOPS), min_length, max_length).expect("a space");
-    let prompt = |tokens: &[u32]| Prompt { text: format!("{tokens:?}"), query: Query::new(tokens.to_vec(), vec![]) };
+    let prompt = |tokens: &[u32]| {
+        let query = Query::new(tokens.to_vec(), vec![]);
+        Prompt { text: format!("{tokens:?}"), suffix: None, query }
+    };
     let train = vec![prompt(&[3, 4, 5]), prompt(&[9, 10])];
     Task { validation: train.clone(), train, actions }
 }
