@@ -74,6 +74,11 @@ pub(crate) fn multiplies_pairs() -> bool {
     chosen().pairs
 }
 
+/// Whether kernels use AVX-512.
+pub(crate) fn is_avx512() -> bool {
+    chosen().name.starts_with("avx512")
+}
+
 /// Runs a kernel on the chosen instruction set.
 pub(crate) fn run(job: impl Job) {
     struct Dispatch<J>(J);

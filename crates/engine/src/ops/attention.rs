@@ -6,8 +6,10 @@
 
 use std::ops::Range;
 
+use pulp::Simd;
 use rayon::prelude::*;
 
+use crate::cpu::arch::{self, Job};
 use crate::cpu::matmul::{Into, Mat, MatMut, Threads, matmul};
 use crate::cpu::shared::SharedRows;
 use crate::cpu::simd::{self, vectorised};
@@ -273,20 +275,42 @@ unsafe fn forward_row(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: Shar
     scores.clear();
     // SAFETY: passed on from the caller.
     let (out, lse) = unsafe { (out.row(row, x.q_columns()), lse.row(row, x.head..x.head + 1)) };
-    vectorised(
-        #[inline(always)]
-        || {
-            let q = &x.q.row(row)[x.q_columns()];
-            for key in tile.keys().flatten() {
-                scores.push(x.heads.scale * simd::dot(q, &x.k.row(key)[x.kv_columns()]));
-            }
-            lse[0] = softmax(scores);
-            out.fill(0.0);
-            for (p, key) in scores.iter().zip(tile.keys().flatten()) {
-                simd::axpy(out, *p, &x.v.row(key)[x.kv_columns()]);
-            }
-        },
-    );
+    arch::run(Alone { tile, x, scores, out, lse: &mut lse[0] });
+}
+
+/// What [`forward_row`] does.
+struct Alone<'a, 'b> {
+    tile: &'a Tile<'b>,
+    x: Operands<'a>,
+    scores: &'a mut Vec<f32>,
+    out: &'a mut [f32],
+    lse: &'a mut f32,
+}
+
+impl Job for Alone<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { tile, x, scores, out, lse } = self;
+        let (q, q_rest) = S::as_simd_f32s(&x.q.row(tile.rows().start)[x.q_columns()]);
+        for key in tile.keys().flatten() {
+            let (k, k_rest) = S::as_simd_f32s(&x.k.row(key)[x.kv_columns()]);
+            let zero = simd.splat_f32s(0.0);
+            let sums = q.iter().zip(k).fold(zero, |sums, (q, k)| simd.mul_add_e_f32s(*q, *k, sums));
+            let rest: f32 = q_rest.iter().zip(k_rest).map(|(q, k)| q * k).sum();
+            scores.push(x.heads.scale * (simd.reduce_sum_f32s(sums) + rest));
+        }
+        *lse = softmax(scores);
+        let values = |key: usize| S::as_simd_f32s(&x.v.row(key)[x.kv_columns()]);
+        let seen = || scores.iter().zip(tile.keys().flatten());
+        let (out, out_rest) = S::as_mut_simd_f32s(out);
+        for (c, out) in out.iter_mut().enumerate() {
+            let zero = simd.splat_f32s(0.0);
+            *out = seen().fold(zero, |sum, (p, key)| simd.mul_add_e_f32s(simd.splat_f32s(*p), values(key).0[c], sum));
+        }
+        for (c, out) in out_rest.iter_mut().enumerate() {
+            *out = seen().map(|(p, key)| p * values(key).1[c]).sum();
+        }
+    }
 }
 
 /// Fills a table with `scale x keysᵀ` of a tile's rows x; gaps between runs of keys hold anything.  `[tile rows, tile width]`

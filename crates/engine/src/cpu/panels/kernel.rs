@@ -5,9 +5,9 @@ use std::ops::Range;
 use pulp::Simd;
 use pulp::bytemuck::{Zeroable, cast_slice};
 
-use super::WIDTH;
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
+use super::{WIDTH, native};
 use crate::cpu::arch::Job;
 use crate::cpu::shared::SharedRows;
 
@@ -113,7 +113,7 @@ impl PanelProduct<'_, Line, f32> {
 impl PanelProduct<'_, PairLine, u32> {
     /// All rows, by pairs of bf16.
     pub(super) fn run_pairs(self) {
-        super::pairs::run(&self);
+        native::run_pairs(&self);
     }
 
     /// All rows of one tile, given what a tile's sums are.
@@ -121,10 +121,10 @@ impl PanelProduct<'_, PairLine, u32> {
     pub(super) fn tile<const M: usize>(
         &self,
         tile: &Range<usize>,
-        sums: impl FnOnce(&[[u32; M]], &[PairLine]) -> [[f32; WIDTH]; M],
+        sums: impl FnOnce(&[[u32; M]]) -> [[f32; WIDTH]; M],
     ) {
         let (x, _) = self.x.part(tile, &self.steps).as_chunks::<M>();
-        for (row, sums) in tile.clone().zip(&sums(x, self.lines)) {
+        for (row, sums) in tile.clone().zip(&sums(x)) {
             self.finish(row, sums);
         }
     }

@@ -15,11 +15,11 @@ mod store;
 mod tiles;
 
 #[cfg(target_arch = "x86_64")]
-#[path = "pairs_x86.rs"]
-mod pairs;
+#[path = "native_x86.rs"]
+mod native;
 #[cfg(not(target_arch = "x86_64"))]
-#[path = "pairs_none.rs"]
-mod pairs;
+#[path = "native_other.rs"]
+mod native;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +43,6 @@ pub(crate) const WIDTH: usize = 32;
 pub(crate) const BLOCK: usize = 64;
 /// Bytes of a strip that all rows pass over at once, so that it stays in the second-level cache.
 const STRIP: usize = 64 * 1024;
-/// The same where rows are so few that the first-level cache can hold what is read twice.
-const THIN_STRIP: usize = 16 * 1024;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 20;
 
@@ -175,14 +173,13 @@ fn multiply<'a>(
         return;
     }
     let parts_per_task = WORTH_A_THREAD.div_ceil(n * shape.depth.max(1) * WIDTH);
-    let bytes = if x.tiles().len() <= 2 { THIN_STRIP } else { STRIP };
     let parts = (0..shape.parts).into_par_iter().with_min_len(parts_per_task);
     parts.for_each_init(Default::default, |(singles, pairs): &mut (Vec<Line>, Vec<PairLine>), part| {
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
         let depth_of_strip = match x {
-            Operand::Singles(_) => bytes / size_of::<Line>(),
-            Operand::Pairs(_) => 2 * bytes / size_of::<PairLine>(),
+            Operand::Singles(_) => STRIP / size_of::<Line>(),
+            Operand::Pairs(_) => 2 * STRIP / size_of::<PairLine>(),
         };
         for first in (0..shape.depth.max(1)).step_by(depth_of_strip) {
             let depth = first..shape.depth.min(first + depth_of_strip);
@@ -253,9 +250,13 @@ impl Strips for Backward<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         scratch.clear();
-        let mut buffer = Vec::new();
+        let (mut buffer, fast) = (Vec::new(), arch::is_avx512());
         for (panel, outputs) in self.panels(depth) {
             let from = self.weight.store.lines(self.weight.inputs, panel, self.inputs(part), &mut buffer);
+            if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
+                scratch.extend(native::transpose_lines(from));
+                continue;
+            }
             for output in 0..outputs {
                 let mut line = Line::ZERO;
                 line.0.iter_mut().zip(from).for_each(|(to, from)| *to = from.0[output]);
@@ -268,9 +269,13 @@ impl Strips for Backward<'_> {
     #[inline(always)]
     fn pairs<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         scratch.clear();
-        let mut buffer = Vec::new();
+        let (mut buffer, fast) = (Vec::new(), arch::is_avx512());
         for (panel, outputs) in self.panels(depth) {
             let from = self.weight.store.pairs(self.weight.inputs, panel, self.inputs(part), &mut buffer);
+            if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
+                scratch.extend(native::transpose_pairs(from));
+                continue;
+            }
             for output in (0..outputs).step_by(2) {
                 scratch.push(transposed_pair(from, output));
             }

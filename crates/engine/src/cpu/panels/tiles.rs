@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::store::to_bf16;
+use super::native;
 use crate::cpu::arch;
-use crate::cpu::simd::vectorised;
+
+/// Values below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 16;
 
 /// Rows to be multiplied: some columns of a row-major buffer.
 #[derive(Clone, Copy, Debug)]
@@ -62,34 +64,22 @@ pub(crate) struct RowTiles<T> {
 }
 
 impl<T: Copy + Default + Send> RowTiles<T> {
-    /// `step(row, number)` gives a row's value at a step.
-    fn pack(x: RowsView, steps: usize, step: impl Fn(&[f32], usize) -> T + Sync + Copy) -> Self {
-        let n = x.rows();
-        let count = n.div_ceil(most_rows(arch::lanes()));
-        // Tiles of nearly equal height: a last tile of one row would waste most of its registers.
-        let tiles: Vec<Range<usize>> = (0..count).map(|i| i * n / count..(i + 1) * n / count).collect();
+    /// `fill(tile, to)` writes a tile.  `[step, row of the tile]`
+    fn pack(n: usize, steps: usize, fill: impl Fn(Range<usize>, &mut [T]) + Sync) -> Self {
+        // As high as they get, rather than of equal height: where rows are few the first tile waits for memory, which costs least if
+        // it has most of the arithmetic.
+        let most = most_rows(arch::lanes());
+        let tiles: Vec<Range<usize>> = (0..n).step_by(most).map(|first| first..n.min(first + most)).collect();
         let mut values = vec![T::default(); n * steps];
         let mut rest = values.as_mut_slice();
-        let mut parts = Vec::with_capacity(count);
+        let mut parts = Vec::with_capacity(tiles.len());
         for tile in &tiles {
             let (part, after) = rest.split_at_mut(tile.len() * steps);
             parts.push((tile.clone(), part));
             rest = after;
         }
-        parts.into_par_iter().with_min_len(4).for_each(|(tile, part)| {
-            let height = tile.len();
-            vectorised(
-                #[inline(always)]
-                || {
-                    for (i, row) in tile.enumerate() {
-                        let row = x.row(row);
-                        for (number, slot) in part[i..].iter_mut().step_by(height).enumerate() {
-                            *slot = step(row, number);
-                        }
-                    }
-                },
-            );
-        });
+        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1);
+        parts.into_par_iter().with_min_len(tiles_per_task).for_each(|(tile, part)| fill(tile, part));
         Self { values, steps, tiles }
     }
 
@@ -101,11 +91,14 @@ impl<T: Copy + Default + Send> RowTiles<T> {
     }
 }
 
-/// Values `2 i` and `2 i + 1` of a scaled row as bf16; past its end there are zeros.
-#[inline(always)]
-fn pair(row: &[f32], i: usize, scale: f32) -> u32 {
-    let odd = if 2 * i + 1 < row.len() { row[2 * i + 1] } else { 0.0 };
-    to_bf16(scale * row[2 * i]) | to_bf16(scale * odd) << 16
+/// What [`native::pack_singles`] does, one value at a time.
+fn pack_plainly(x: RowsView, tile: Range<usize>, scale: f32, to: &mut [f32]) {
+    let height = tile.len();
+    for (i, row) in tile.enumerate() {
+        for (slot, value) in to[i..].iter_mut().step_by(height).zip(x.row(row)) {
+            *slot = scale * value;
+        }
+    }
 }
 
 /// Rows that are ready to be multiplied with any weight that has as many inputs and the same kind of kernel.
@@ -121,10 +114,16 @@ impl Operand {
     /// Packs `scale x`, as pairs of bf16 where `pairs` says so.
     pub(super) fn pack(x: RowsView, scale: f32, pairs: bool) -> Self {
         if pairs {
-            let step = |row: &[f32], i: usize| pair(row, i, scale);
-            return Self::Pairs(RowTiles::pack(x, x.width().div_ceil(2), step));
+            let fill = |tile: Range<usize>, to: &mut [u32]| {
+                native::pack_pairs(tile.len(), |i| x.row(tile.start + i), scale, to);
+            };
+            return Self::Pairs(RowTiles::pack(x.rows(), x.width().div_ceil(2), fill));
         }
-        Self::Singles(RowTiles::pack(x, x.width(), |row, i| scale * row[i]))
+        let fill = |tile: Range<usize>, to: &mut [f32]| match arch::is_avx512() {
+            true => native::pack_singles(tile.len(), |i| x.row(tile.start + i), scale, to),
+            false => pack_plainly(x, tile, scale, to),
+        };
+        Self::Singles(RowTiles::pack(x.rows(), x.width(), fill))
     }
 
     /// Number of rows.

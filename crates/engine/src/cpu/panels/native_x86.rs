@@ -1,0 +1,202 @@
+//! What this architecture has instructions for: products of pairs of bf16 (AVX512-BF16), and fast transposes
+//! (AVX-512).
+
+use std::arch::x86_64::{
+    __m512, __m512bh, __m512i, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_mask_storeu_epi32,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+};
+use std::mem::transmute;
+use std::ops::Range;
+
+use super::WIDTH;
+use super::kernel::{PanelProduct, with_height};
+use super::store::{Line, PairLine};
+use crate::cpu::arch;
+
+/// Numbers of 32 bits in a vector.
+const LANES: usize = 16;
+
+/// `y[:, columns] = start + x lines` for all rows.
+pub(super) fn run_pairs(product: &PanelProduct<PairLine, u32>) {
+    assert!(arch::multiplies_pairs(), "rows are packed as pairs only where the CPU multiplies them");
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { all_tiles(product) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn all_tiles(product: &PanelProduct<PairLine, u32>) {
+    struct Tiles<'a, 'b>(&'a PanelProduct<'b, PairLine, u32>);
+    impl Tiles<'_, '_> {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        fn tile<const M: usize>(&self, tile: &Range<usize>) {
+            self.0.tile(tile, |x: &[[u32; M]]| sums(x, self.0.lines));
+        }
+    }
+    let tiles = Tiles(product);
+    for tile in &product.x.tiles {
+        with_height!(tile.len(), tiles.tile::<_>(tile));
+    }
+}
+
+/// The sums of M rows with one panel, over pairs of inputs.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M] {
+    let mut sums = [[_mm512_setzero_ps(); 2]; M];
+    for (x, line) in x.iter().zip(lines) {
+        // SAFETY: 32 values of 32 bits are two vectors of 16, and any bits are numbers.
+        let weights: [__m512bh; 2] = unsafe { transmute(line.0) };
+        for (x, sums) in x.iter().zip(&mut sums) {
+            // SAFETY: as above.
+            let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(*x as i32)) };
+            sums[0] = _mm512_dpbf16_ps(sums[0], x, weights[0]);
+            sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
+        }
+    }
+    sums.map(|sums: [__m512; 2]| {
+        // SAFETY: two vectors of 16 are 32 values.
+        unsafe { transmute::<[__m512; 2], [f32; WIDTH]>(sums) }
+    })
+}
+
+/// A tile of scaled rows in the order in which a kernel reads it.  `[row]` to `[value, row]`
+pub(super) fn pack_singles<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [f32]) {
+    assert!(arch::is_avx512() && height <= LANES);
+    // SAFETY: the CPU has the features, as just asserted, and numbers of 32 bits are numbers of 32 bits.
+    unsafe {
+        let to = std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u32>(), to.len());
+        pack(height, row, to, |row, step| _mm512_castps_si512(scaled(row, step, scale)));
+    }
+}
+
+/// The same as pairs of bf16.  `[row]` to `[pair, row]`
+pub(super) fn pack_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
+    assert!(arch::multiplies_pairs() && height <= LANES);
+    // SAFETY: the CPU has the features, as just asserted; 32 numbers of 16 bits are a vector.
+    unsafe {
+        pack(height, row, to, |row, step| {
+            let (low, high) = (scaled(row, 2 * step, scale), scaled(row, 2 * step + LANES, scale));
+            transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
+        });
+    }
+}
+
+/// 16 values of a row from `first` on, scaled; zeros past its end.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn scaled(row: &[f32], first: usize, scale: f32) -> __m512 {
+    let rest = &row[first.min(row.len())..];
+    let mask = ((1u32 << rest.len().min(LANES)) - 1) as u16;
+    // SAFETY: the mask keeps the load within the row.
+    _mm512_mul_ps(_mm512_set1_ps(scale), unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) })
+}
+
+/// Transposes rows, 16 steps at a time; `load(row, step)` gives a row's next 16.
+///
+/// # Safety
+/// The CPU must have the features that `load` uses.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn pack<'a>(
+    height: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    to: &mut [u32],
+    load: impl Fn(&[f32], usize) -> __m512i,
+) {
+    let mask = ((1u32 << height) - 1) as u16;
+    for (group, to) in to.chunks_mut(LANES * height).enumerate() {
+        let mut block = [_mm512_setzero_si512(); LANES];
+        for (i, vector) in block[..height].iter_mut().enumerate() {
+            *vector = load(row(i), group * LANES);
+        }
+        for (to, vector) in to.chunks_exact_mut(height).zip(transposed(block)) {
+            // SAFETY: the mask lets as many numbers through as there are rows.
+            unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, vector) };
+        }
+    }
+}
+
+/// Lines of 32 inputs as lines of 32 outputs.
+pub(super) fn transpose_lines(from: &[Line; WIDTH]) -> [Line; WIDTH] {
+    assert!(arch::is_avx512());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { transpose_lines_avx512(from) }
+}
+
+/// Pairs over 32 inputs as pairs over 32 outputs.
+pub(super) fn transpose_pairs(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
+    assert!(arch::is_avx512());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { transpose_pairs_avx512(from) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn transpose_lines_avx512(from: &[Line; WIDTH]) -> [Line; WIDTH] {
+    // SAFETY: a line is two vectors of 16 numbers of 32 bits, and any bits are numbers.
+    let from: &[[__m512i; 2]; WIDTH] = unsafe { transmute(from) };
+    let mut to = [from[0]; WIDTH];
+    for row in 0..2 {
+        for col in 0..2 {
+            let block = transposed(std::array::from_fn(|i| from[16 * row + i][col]));
+            for (i, vector) in block.into_iter().enumerate() {
+                to[16 * col + i][row] = vector;
+            }
+        }
+    }
+    // SAFETY: as above.
+    unsafe { transmute::<[[__m512i; 2]; WIDTH], [Line; WIDTH]>(to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn transpose_pairs_avx512(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
+    // SAFETY: as above.
+    let from: &[[__m512i; 2]; WIDTH / 2] = unsafe { transmute(from) };
+    // Of two outputs with 32 inputs each: the numbers of the first 16 inputs side by side, then of the last 16.
+    let index = |first: u16| -> [u16; 32] { std::array::from_fn(|i| first + i as u16 / 2 + 32 * (i as u16 % 2)) };
+    // SAFETY: 32 numbers of 16 bits are a vector.
+    let [low, high]: [__m512i; 2] = unsafe { [transmute(index(0)), transmute(index(16))] };
+    let mut to = [from[0]; WIDTH / 2];
+    for half in 0..2 {
+        let outputs = transposed(std::array::from_fn(|i| from[i][half]));
+        for (i, pair) in outputs.chunks_exact(2).enumerate() {
+            to[8 * half + i] = [low, high].map(|index| _mm512_permutex2var_epi16(pair[0], index, pair[1]));
+        }
+    }
+    // SAFETY: as above.
+    unsafe { transmute::<[[__m512i; 2]; WIDTH / 2], [PairLine; WIDTH / 2]>(to) }
+}
+
+/// 16 vectors of 16 numbers, transposed.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed(x: [__m512i; 16]) -> [__m512i; 16] {
+    // Within groups of four lanes: first pairs, then fours.
+    let mut pairs = x;
+    for i in 0..8 {
+        pairs[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+        pairs[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+    }
+    let mut fours = x;
+    for i in 0..4 {
+        let [a, b, c, d] = [pairs[4 * i], pairs[4 * i + 1], pairs[4 * i + 2], pairs[4 * i + 3]];
+        fours[4 * i] = _mm512_unpacklo_epi64(a, c);
+        fours[4 * i + 1] = _mm512_unpackhi_epi64(a, c);
+        fours[4 * i + 2] = _mm512_unpacklo_epi64(b, d);
+        fours[4 * i + 3] = _mm512_unpackhi_epi64(b, d);
+    }
+    // Then the groups of four lanes: `fours[4 i + j]` holds rows 4 i .. 4 i + 4 of columns j, j + 4, j + 8, j + 12.
+    let mut to = x;
+    for j in 0..4 {
+        let even = _mm512_shuffle_i32x4::<0x88>(fours[j], fours[4 + j]);
+        let odd = _mm512_shuffle_i32x4::<0xdd>(fours[j], fours[4 + j]);
+        let even_high = _mm512_shuffle_i32x4::<0x88>(fours[8 + j], fours[12 + j]);
+        let odd_high = _mm512_shuffle_i32x4::<0xdd>(fours[8 + j], fours[12 + j]);
+        to[j] = _mm512_shuffle_i32x4::<0x88>(even, even_high);
+        to[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd, odd_high);
+        to[8 + j] = _mm512_shuffle_i32x4::<0xdd>(even, even_high);
+        to[12 + j] = _mm512_shuffle_i32x4::<0xdd>(odd, odd_high);
+    }
+    to
+}
