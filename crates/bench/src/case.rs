@@ -2,10 +2,11 @@
 
 use amortize_engine::probe;
 use amortize_lm::{Device, Model, Precision};
+use amortize_train::memory::peak_rss_mib;
 use serde::{Deserialize, Serialize};
 
 use crate::floor::{self, Architecture, Machine};
-use crate::{Result, Shape, Sizes, Workload, peak, timing};
+use crate::{Result, Shape, Sizes, Workload, timing};
 
 /// Decides the weights.
 const SEED: u64 = 0;
@@ -77,7 +78,7 @@ impl Case {
         let model = Model::random(self.shape.config(), SEED, &Device::cpu(), self.precision)?;
         let taken = self.workload.seconds(&model, &self.sizes, self.repeats)?;
         // Before the probes, which take memory of their own.
-        let peak_rss_mb = peak::resident_mib();
+        let peak_rss_mb = peak_rss_mib();
         let machine =
             Machine { product_rate: probe::product_rate(self.precision), bandwidth: probe::memory_bandwidth() };
         let seconds = timing::median(&taken);

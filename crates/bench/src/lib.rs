@@ -11,7 +11,6 @@ mod case;
 mod error;
 pub mod floor;
 mod names;
-mod peak;
 mod shape;
 mod sizes;
 mod timing;

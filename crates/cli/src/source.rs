@@ -54,7 +54,7 @@ impl Source {
     }
 
     pub fn policy(&self) -> Policy<'_> {
-        Policy { model: &self.model, adapter: self.adapter.as_ref(), dropout: None }
+        Policy { adapter: self.adapter.as_ref(), ..Policy::base(&self.model) }
     }
 
     /// The run's task, action space and target, or those of the command line for a bare model, whose task is infilling

@@ -44,9 +44,9 @@ impl Device {
         tensor
     }
 
-    /// Bytes that the pool holds at this moment for tensors to come.
-    pub fn idle_bytes(&self) -> usize {
-        self.lock().idle_floats() * size_of::<f32>()
+    /// What the tensors of this device take now, and took at most.
+    pub fn memory(&self) -> MemoryUse {
+        self.lock().memory()
     }
 
     pub(crate) fn give_back(&self, data: Vec<f32>) {
@@ -58,21 +58,50 @@ impl Device {
     }
 }
 
+/// Bytes of a device's tensors. Packed weights are not among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Of tensors that exist.
+    pub in_use: usize,
+    /// Held for tensors to come.
+    pub idle: usize,
+    /// The most that was in use at one time.
+    pub peak: usize,
+}
+
 /// Buffers without a tensor, by capacity. Training repeats nearly the same shapes step after step; fresh pages
 /// from the operating system would cost more than many of the ops.
+///
+/// Where lengths change, buffers that fit nothing any more would pile up. So the pool never holds more, in use and idle
+/// together, than [`Pool::limit`]; the buffers idle for longest are freed for a new one. All sizes are numbers of f32.
 #[derive(Debug, Default)]
 struct Pool {
-    idle: BTreeMap<usize, Vec<Vec<f32>>>,
+    /// Buffers of each capacity, those idle for longest first.
+    idle: BTreeMap<usize, Vec<Idle>>,
+    idle_floats: usize,
+    in_use: usize,
+    peak: usize,
+    /// Counts buffers that came back.
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Idle {
+    data: Vec<f32>,
+    /// The clock when it came back.
+    since: u64,
 }
 
 impl Pool {
     fn take(&mut self, len: usize) -> Vec<f32> {
-        // A buffer up to twice as large serves too: lengths vary a little from step to step.
-        let found = self.idle.range(len..=2 * len).next().map(|(capacity, _)| *capacity);
+        // A buffer up to half as large again serves too: lengths vary a little from step to step.
+        let found = self.idle.range(len..=len + len / 2).next().map(|(capacity, _)| *capacity);
         let mut data = match found {
-            Some(capacity) => self.pop(capacity),
-            None => Vec::with_capacity(rounded(len)),
+            Some(capacity) => self.pop(capacity, Vec::pop),
+            None => self.allocate(rounded(len)),
         };
+        self.in_use += data.capacity();
+        self.peak = self.peak.max(self.in_use);
         // Old values stay where there are some; only memory never used before is zeroed.
         if data.len() < len {
             data.resize(len, 0.0);
@@ -81,23 +110,49 @@ impl Pool {
         data
     }
 
-    fn pop(&mut self, capacity: usize) -> Vec<f32> {
+    fn allocate(&mut self, capacity: usize) -> Vec<f32> {
+        while self.idle_floats > 0 && self.in_use + self.idle_floats + capacity > self.limit(capacity) {
+            drop(self.pop(self.longest_idle(), |buffers| Some(buffers.remove(0))));
+        }
+        Vec::with_capacity(capacity)
+    }
+
+    /// The most that may be held once `capacity` more are in use. A quarter above what was needed at one time, because
+    /// sampling and training have shapes of their own and take turns.
+    fn limit(&self, capacity: usize) -> usize {
+        let most = self.peak.max(self.in_use + capacity);
+        most + most / 4
+    }
+
+    /// The capacity with the buffer that came back first.
+    fn longest_idle(&self) -> usize {
+        let oldest = self.idle.iter().min_by_key(|(_, buffers)| buffers[0].since);
+        *oldest.expect("some buffer is idle").0
+    }
+
+    fn pop(&mut self, capacity: usize, pick: impl FnOnce(&mut Vec<Idle>) -> Option<Idle>) -> Vec<f32> {
         let buffers = self.idle.get_mut(&capacity).expect("a capacity in the map has buffers");
-        let data = buffers.pop().expect("an entry in the map is never empty");
+        let data = pick(buffers).expect("an entry in the map is never empty").data;
         if buffers.is_empty() {
             self.idle.remove(&capacity);
         }
+        self.idle_floats -= capacity;
         data
     }
 
     fn give_back(&mut self, data: Vec<f32>) {
-        if data.capacity() > 0 {
-            self.idle.entry(data.capacity()).or_default().push(data);
+        let capacity = data.capacity();
+        if capacity > 0 {
+            self.clock += 1;
+            self.in_use -= capacity;
+            self.idle_floats += capacity;
+            self.idle.entry(capacity).or_default().push(Idle { data, since: self.clock });
         }
     }
 
-    fn idle_floats(&self) -> usize {
-        self.idle.iter().map(|(capacity, buffers)| capacity * buffers.len()).sum()
+    fn memory(&self) -> MemoryUse {
+        let bytes = |floats: usize| floats * size_of::<f32>();
+        MemoryUse { in_use: bytes(self.in_use), idle: bytes(self.idle_floats), peak: bytes(self.peak) }
     }
 }
 
@@ -116,9 +171,60 @@ mod tests {
         let device = Device::cpu();
         let tensor = device.zeros(10, 100);
         let address = tensor.host().as_ptr();
+        let in_use = device.memory().in_use;
+        assert!((4000..4600).contains(&in_use), "{in_use}");
         drop(tensor);
-        assert!(device.idle_bytes() >= 4000);
-        assert_eq!(device.zeros(9, 100).host().as_ptr(), address);
+        assert_eq!(device.memory(), MemoryUse { in_use: 0, idle: in_use, peak: in_use });
+        let tensor = device.zeros(9, 100);
+        assert_eq!(tensor.host().as_ptr(), address);
+        assert_eq!(device.memory(), MemoryUse { in_use, idle: 0, peak: in_use });
+        drop(device.zeros(0, 100));
+    }
+
+    #[test]
+    fn a_small_tensor_does_not_occupy_a_large_buffer() {
+        let device = Device::cpu();
+        drop(device.zeros(10, 1000));
+        let _small = device.zeros(1, 1000);
+        assert!(device.memory().in_use < 5000);
+    }
+
+    /// What a step holds at once: some tensors of a length and some of another.
+    fn step(device: &Device, rows: usize) {
+        let tape: Vec<Tensor> = (0..10).map(|_| device.zeros(rows, 100)).collect();
+        drop(device.zeros(rows, 350));
+        drop(tape);
+    }
+
+    #[test]
+    fn changing_lengths_do_not_pile_up() {
+        let device = Device::cpu();
+        for rows in (1..200).chain((1..200).rev()) {
+            step(&device, rows);
+            let MemoryUse { idle, peak, .. } = device.memory();
+            assert!(idle <= peak + peak / 4, "{idle} bytes are idle, {peak} were in use");
+        }
+        let needed = 200 * (10 * 100 + 350) * size_of::<f32>();
+        // Capacities are rounded up, and a buffer may be half as large again as what it is used for.
+        assert!(device.memory().peak < needed * 3 / 2, "{} for {needed}", device.memory().peak);
+    }
+
+    #[test]
+    fn equal_steps_allocate_nothing() {
+        let device = Device::cpu();
+        step(&device, 64);
+        let before = device.memory();
+        let addresses = |device: &Device| -> std::collections::BTreeSet<usize> {
+            (0..10)
+                .map(|_| device.zeros(64, 100))
+                .collect::<Vec<_>>()
+                .iter()
+                .map(|t| t.host().as_ptr() as usize)
+                .collect()
+        };
+        let first = addresses(&device);
+        step(&device, 64);
+        assert_eq!((device.memory(), addresses(&device)), (before, first));
     }
 
     #[test]

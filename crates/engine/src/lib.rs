@@ -19,7 +19,7 @@ pub mod tensor;
 #[cfg(test)]
 mod check;
 
-pub use device::Device;
+pub use device::{Device, MemoryUse};
 pub use layout::{AttentionPlan, SegmentId, TreeLayout};
 pub use precision::{Precision, UnknownPrecision};
 pub use tensor::{Columns, Tensor, Weight};

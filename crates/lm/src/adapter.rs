@@ -40,7 +40,7 @@ impl std::fmt::Display for TargetModules {
 
 impl TargetModules {
     /// The modules among `paths` that are meant, with PEFT's meaning: a name is the whole path or ends it after a dot.
-    fn select<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<&'a str>> {
+    pub(crate) fn select<'a>(&self, paths: impl Iterator<Item = &'a str>) -> Result<Vec<&'a str>> {
         match self {
             Self::Names(names) => {
                 let ends = |path: &str, name: &str| path == name || path.ends_with(&format!(".{name}"));
@@ -73,6 +73,14 @@ pub struct AdapterConfig {
 }
 
 impl AdapterConfig {
+    /// Reads the settings of an adapter directory in PEFT's format.
+    ///
+    /// # Errors
+    /// If the file is missing or damaged, or it is not plain LoRA that it describes.
+    pub fn read(dir: &Path) -> Result<Self> {
+        read_config(&dir.join(CONFIG_FILE))
+    }
+
     /// What the low-rank product is multiplied by.
     pub fn scale(&self) -> f32 {
         let rank = self.rank as f32;
@@ -156,7 +164,7 @@ impl Adapter {
     /// If a file is missing or damaged, the adapter does not fit the model, or it uses a kind of adapter that is
     /// not plain LoRA.
     pub fn load(dir: &Path, decoder: &Decoder) -> Result<Self> {
-        let config = read_config(&dir.join(CONFIG_FILE))?;
+        let config = AdapterConfig::read(dir)?;
         let weights = Weights::open_file(&dir.join(WEIGHTS_FILE))?;
         let rank = config.rank;
         let device = decoder.device().clone();

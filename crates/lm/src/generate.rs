@@ -11,10 +11,11 @@ use rand_chacha::ChaCha8Rng;
 use crate::actions::{ActionSpace, Step};
 use crate::decoder::{self, Batch, KvCache};
 use crate::error::{LmError, Result};
+use crate::model::ModelInfo;
 use crate::policy::Policy;
 
 /// Sequences that decode at once. More would gain no speed, and each holds keys and values for its longest length.
-const LIVE: usize = 256;
+pub const LIVE: usize = 256;
 
 /// Below this, logits divided by the temperature would leave the range of f32.
 const LOWEST_TEMPERATURE: f64 = 1e-6;
@@ -49,7 +50,7 @@ pub struct Generated {
 /// temperature is not positive, or nearly zero; or the model's probabilities are not numbers.
 pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &ActionSpace) -> Result<Vec<Generated>> {
     for prompt in prompts {
-        check_prompt(policy, prompt, actions)?;
+        check_prompt(policy.model, prompt, actions)?;
     }
     if let Some(draw) = draws.iter().find(|draw| !(LOWEST_TEMPERATURE..=f64::MAX).contains(&draw.policy_temperature)) {
         let temperature = draw.policy_temperature;
@@ -68,12 +69,12 @@ pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &
 ///
 /// # Errors
 /// If it is empty, has tokens out of range, or leaves no room in the context.
-pub fn check_prompt(policy: Policy, prompt: &[u32], actions: &ActionSpace) -> Result<()> {
+pub fn check_prompt(model: &ModelInfo, prompt: &[u32], actions: &ActionSpace) -> Result<()> {
     if prompt.is_empty() {
         return Err(LmError::Sequence("the prompt has no tokens; it needs one to predict from".into()));
     }
-    prompt.iter().try_for_each(|token| policy.model.check_token(*token))?;
-    let (context, longest) = (policy.model.config.max_positions, actions.max_length);
+    prompt.iter().try_for_each(|token| model.check_token(*token))?;
+    let (context, longest) = (model.config.max_positions, actions.max_length);
     if prompt.len() + longest > context {
         return Err(LmError::Sequence(format!(
             "a prompt of {} tokens and a continuation of up to {longest} exceed the model's context of {context}; \

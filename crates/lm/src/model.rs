@@ -1,5 +1,6 @@
 //! A Hugging Face model directory, loaded.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use amortize_engine::{Device, Precision};
@@ -10,17 +11,65 @@ use crate::error::{LmError, Result};
 use crate::forest::Forest;
 use crate::tokenizer::Tokenizer;
 
-/// Configuration, weights and tokenizer of a causal language model.
+/// What is known of a causal language model without its weights: enough to make tokens of texts, and to say what it
+/// will take to load it.
 #[derive(Debug)]
-pub struct Model {
-    /// The directory that it came from.
+pub struct ModelInfo {
+    /// The directory that it comes from.
     pub path: PathBuf,
     /// Its `config.json`.
     pub config: ModelConfig,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
+}
+
+/// A causal language model: its weights, and all that [`ModelInfo`] says.
+#[derive(Debug)]
+pub struct Model {
+    info: ModelInfo,
     /// Its weights.
     pub decoder: Decoder,
+}
+
+impl ModelInfo {
+    /// Reads `config.json` and the tokenizer of a directory.
+    ///
+    /// # Errors
+    /// If anything is missing, damaged or not supported; the message names the file and what to do.
+    pub fn read(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            return Err(LmError::NoModel { path: path.to_path_buf() });
+        }
+        let config = ModelConfig::read(path)?;
+        let tokenizer = Tokenizer::read(path, &config)?;
+        Ok(Self { path: path.to_path_buf(), config, tokenizer })
+    }
+
+    /// Reads the weights too. Matrices are stored in `precision`.
+    ///
+    /// # Errors
+    /// As [`ModelInfo::read`].
+    pub fn load(self, device: &Device, precision: Precision) -> Result<Model> {
+        let decoder = Decoder::load(&self.path, &self.config, device, precision)?;
+        Ok(Model { info: self, decoder })
+    }
+
+    pub(crate) fn check_token(&self, token: u32) -> Result<()> {
+        if (token as usize) < self.config.vocab_size {
+            return Ok(());
+        }
+        let last = self.config.vocab_size - 1;
+        Err(LmError::Sequence(format!("token id {token} is out of range; the model's last is {last}")))
+    }
+}
+
+/// A model knows all that is known without its weights.
+impl Deref for Model {
+    type Target = ModelInfo;
+
+    fn deref(&self) -> &ModelInfo {
+        &self.info
+    }
 }
 
 impl Model {
@@ -29,13 +78,7 @@ impl Model {
     /// # Errors
     /// If anything is missing, damaged or not supported; the message names the file and what to do.
     pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self> {
-        if !path.is_dir() {
-            return Err(LmError::NoModel { path: path.to_path_buf() });
-        }
-        let config = ModelConfig::read(path)?;
-        let tokenizer = Tokenizer::read(path, &config)?;
-        let decoder = Decoder::load(path, &config, device, precision)?;
-        Ok(Self { path: path.to_path_buf(), config, tokenizer, decoder })
+        ModelInfo::read(path)?.load(device, precision)
     }
 
     /// A model that nobody trained, for measurements: random weights that depend on `seed`, and a tokenizer of numbers.
@@ -46,7 +89,7 @@ impl Model {
     pub fn random(config: ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
         let tokenizer = Tokenizer::numbered(&config)?;
         let decoder = Decoder::random(&config, seed, device, precision)?;
-        Ok(Self { path: "random weights".into(), config, tokenizer, decoder })
+        Ok(Self { info: ModelInfo { path: "random weights".into(), config, tokenizer }, decoder })
     }
 
     /// Whether the model can read these sequences.
@@ -60,13 +103,5 @@ impl Model {
             ))),
             _ => Ok(()),
         }
-    }
-
-    pub(crate) fn check_token(&self, token: u32) -> Result<()> {
-        if (token as usize) < self.config.vocab_size {
-            return Ok(());
-        }
-        let last = self.config.vocab_size - 1;
-        Err(LmError::Sequence(format!("token id {token} is out of range; the model's last is {last}")))
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use amortize_engine::{Device, Precision, Tensor, Weight};
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::weights::TensorSource;
@@ -57,6 +58,15 @@ pub enum Stored {
     InOut,
 }
 
+impl Stored {
+    fn shape(self, out: usize, input: usize) -> [usize; 2] {
+        match self {
+            Self::OutIn => [out, input],
+            Self::InOut => [input, out],
+        }
+    }
+}
+
 /// Takes tensors out of their source one by one and numbers them.
 pub(crate) struct Loader<'a> {
     pub source: &'a dyn TensorSource,
@@ -70,26 +80,25 @@ pub(crate) struct Loader<'a> {
 impl Loader<'_> {
     /// A matrix of parts with a common input, stacked by rows: `(name, outputs)` each.
     pub fn matrix(&mut self, parts: &[(String, usize)], input: usize, stored: Stored) -> Result<Matrix> {
-        let mut values = Vec::new();
         let mut ranges = Vec::new();
-        let mut first = 0;
+        let mut outputs = 0;
         for (name, out) in parts {
             let name = format!("{}{name}", self.prefix);
-            let part = match stored {
-                Stored::OutIn => self.source.take(&name, &[*out, input])?,
-                Stored::InOut => transpose(&self.source.take(&name, &[input, *out])?, input, *out),
-            };
-            // A lone part is moved: an embedding, the largest matrix there is, would take its memory twice.
-            if values.is_empty() {
-                values = part
-            } else {
-                values.extend(part)
-            }
-            ranges.push((name, first..first + out));
-            first += out;
+            self.source.check(&name, &stored.shape(*out, input))?;
+            ranges.push((name, outputs..outputs + out));
+            outputs += out;
         }
-        let id = self.number(ranges, (first, input), stored == Stored::InOut);
-        Ok(Matrix { id, weight: Weight::new(self.device, first, input, &values, self.precision) })
+        let mut values = vec![0.0; outputs * input];
+        for (name, rows) in &ranges {
+            let part = &mut values[rows.start * input..rows.end * input];
+            let mut place = |first: usize, block: &[f32]| match stored {
+                Stored::OutIn => part[first * input..][..block.len()].copy_from_slice(block),
+                Stored::InOut => transpose_rows(block, rows.len(), first, part),
+            };
+            self.source.for_rows(name, stored.shape(rows.len(), input), &mut place)?;
+        }
+        let id = self.number(ranges, (outputs, input), stored == Stored::InOut);
+        Ok(Matrix { id, weight: Weight::new(self.device, outputs, input, &values, self.precision) })
     }
 
     /// A vector of parts, one after the other: `(name, length)` each.
@@ -112,9 +121,29 @@ impl Loader<'_> {
     }
 }
 
-/// The transpose of a row-major matrix.
-pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..cols).flat_map(|col| (0..rows).map(move |row| values[row * cols + col])).collect()
+/// The transpose of a row-major matrix.  `[rows, cols] -> [cols, rows]`
+fn transpose(values: &[f32], cols: usize) -> Vec<f32> {
+    let mut transposed = vec![0.0; values.len()];
+    transpose_rows(values, cols, 0, &mut transposed);
+    transposed
+}
+
+/// Writes some rows of a matrix `[rows, cols]`, from number `first` on, where its transpose has them.  `[cols, rows]`
+fn transpose_rows(block: &[f32], cols: usize, first: usize, transposed: &mut [f32]) {
+    /// Columns at once: the ends of as many rows of the transpose stay in the cache while they grow.
+    const STRIP: usize = 32;
+    if block.is_empty() {
+        return;
+    }
+    let rows = transposed.len() / cols;
+    transposed.par_chunks_mut(STRIP * rows).enumerate().for_each(|(strip, transposed)| {
+        let columns = strip * STRIP..cols.min((strip + 1) * STRIP);
+        for (row, values) in block.chunks_exact(cols).enumerate() {
+            for (to, value) in transposed.chunks_exact_mut(rows).zip(&values[columns.clone()]) {
+                to[first + row] = *value;
+            }
+        }
+    });
 }
 
 /// Gradients of every base parameter, in the order of their numbers.
@@ -141,10 +170,28 @@ impl BaseGradients {
             let width = if is_vector { 1 } else { info.shape.1 };
             for (name, range) in &info.parts {
                 let part = &values[range.start * width..range.end * width];
-                let part = if info.transposed { transpose(part, range.len(), width) } else { part.to_vec() };
+                let part = if info.transposed { transpose(part, width) } else { part.to_vec() };
                 named.push((name.clone(), part));
             }
         }
         named
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_rows_make_up_the_transpose() {
+        let (rows, cols) = (101, 70);
+        let values: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+        let naive: Vec<f32> = (0..cols).flat_map(|col| (0..rows).map(move |row| (row * cols + col) as f32)).collect();
+        assert_eq!(transpose(&values, cols), naive);
+        let mut transposed = vec![0.0; rows * cols];
+        for (block, values) in values.chunks(33 * cols).enumerate() {
+            transpose_rows(values, cols, block * 33, &mut transposed);
+        }
+        assert_eq!(transposed, naive);
     }
 }

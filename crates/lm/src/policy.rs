@@ -5,10 +5,17 @@ use amortize_engine::ops::head::Wanted;
 
 use crate::actions::TokenMask;
 use crate::adapter::Adapter;
-use crate::decoder::{Batch, Dropout, Gradients, Pass, Tape};
+use crate::decoder::{Activations, Batch, Dropout, Gradients, Pass, Tape};
 use crate::error::{LmError, Result};
 use crate::forest::Forest;
 use crate::model::Model;
+use parts::{Part, parts};
+
+mod parts;
+
+/// Packed rows that are scored at once where trees allow it: as many as keep all cores of a large machine busy. What a
+/// pass without a tape takes grows with them.
+pub const ROWS_AT_ONCE: usize = 2048;
 
 /// A distribution over token sequences: a base model, adapted or not. Nothing is toggled: the adapted and the frozen
 /// distribution of one model are two values.
@@ -20,6 +27,8 @@ pub struct Policy<'a> {
     pub adapter: Option<&'a Adapter>,
     /// Dropout on the adapter's inputs, for the scores of a training step. Sampling uses none.
     pub dropout: Option<Dropout>,
+    /// What scores with a tape keep for the backward pass.
+    pub activations: Activations,
 }
 
 /// Next-token log-probabilities that are asked for, in the order of asking. Questions about one row under one mask
@@ -70,13 +79,14 @@ impl Questions {
         self.masks.iter().map(TokenMask::words).collect()
     }
 
-    fn compile(&self) -> Compiled {
-        let mut order: Vec<usize> = (0..self.asked.len()).collect();
-        order.sort_by_key(|i| (self.asked[*i], *i));
+    /// The questions about rows that have a place in a batch, as questions about that place.
+    fn compile(&self, place: impl Fn(u32) -> Option<u32>) -> Compiled {
+        let placed = |(i, asked): (usize, &Asked)| Some((Asked { row: place(asked.row)?, ..*asked }, i));
+        let mut asked: Vec<(Asked, usize)> = self.asked.iter().enumerate().filter_map(placed).collect();
+        asked.sort();
         let mut compiled = Compiled { offsets: vec![0], ..Compiled::default() };
         let mut last = None;
-        for i in &order {
-            let Asked { row, mask, target } = self.asked[*i];
+        for (Asked { row, mask, target }, question) in asked {
             if last != Some((row, mask)) {
                 if last.is_some() {
                     compiled.offsets.push(compiled.targets.len());
@@ -86,11 +96,11 @@ impl Questions {
                 last = Some((row, mask));
             }
             compiled.targets.push(target);
+            compiled.order.push(question);
         }
         if last.is_some() {
             compiled.offsets.push(compiled.targets.len());
         }
-        compiled.order = order;
         compiled
     }
 }
@@ -117,13 +127,11 @@ impl Compiled {
         }
     }
 
-    /// Answers in the order of asking.
-    fn restore(&self, log_probs: &[f32]) -> Vec<f64> {
-        let mut answers = vec![0.0; log_probs.len()];
+    /// Puts answers where their questions were asked.
+    fn restore(&self, log_probs: &[f32], answers: &mut [f64]) {
         for (log_prob, question) in log_probs.iter().zip(&self.order) {
             answers[*question] = f64::from(*log_prob);
         }
-        answers
     }
 
     fn arrange(&self, coefficients: &[f64]) -> Vec<f32> {
@@ -144,12 +152,12 @@ pub struct ScoredWithTape {
 impl<'a> Policy<'a> {
     /// The base model itself.
     pub fn base(model: &'a Model) -> Self {
-        Self { model, adapter: None, dropout: None }
+        Self { model, adapter: None, dropout: None, activations: Activations::Kept }
     }
 
     /// The base model under an adapter.
     pub fn adapted(model: &'a Model, adapter: &'a Adapter) -> Self {
-        Self { model, adapter: Some(adapter), dropout: None }
+        Self { adapter: Some(adapter), ..Self::base(model) }
     }
 
     /// The same with dropout: equal seeds give equal masks.
@@ -157,42 +165,66 @@ impl<'a> Policy<'a> {
         Self { dropout: Some(Dropout { seed }), ..self }
     }
 
-    /// Log-probabilities of all questions, in nats, in the order of asking.
+    /// The same with another choice between memory and time for [`Policy::score_with_tape`].
+    pub fn with_activations(self, activations: Activations) -> Self {
+        Self { activations, ..self }
+    }
+
+    /// Log-probabilities of all questions, in nats, in the order of asking. The memory that it takes is bounded: many
+    /// trees go through the model some at a time.
     ///
     /// # Errors
     /// If a token is not in the vocabulary, a sequence is longer than the model's context, or the model's
     /// probabilities are not numbers.
     pub fn score(&self, forest: &Forest, questions: &Questions) -> Result<Vec<f64>> {
-        let (compiled, plan) = self.prepare(forest, questions)?;
-        let masks = questions.mask_words();
-        let scored = self.model.decoder.score(&self.pass(forest, &plan), &compiled.rows, &compiled.wanted(&masks));
-        if scored.log_probs.iter().any(|log_prob| log_prob.is_nan()) {
+        self.check(forest, questions)?;
+        let mut answers = vec![0.0; questions.len()];
+        for part in parts(&forest.attention_plan(), ROWS_AT_ONCE) {
+            self.score_part(forest, &part, questions, &mut answers);
+        }
+        if answers.iter().any(|log_prob| log_prob.is_nan()) {
             return Err(LmError::NotFinite);
         }
-        Ok(compiled.restore(&scored.log_probs))
+        Ok(answers)
     }
 
-    /// The same, keeping what [`Policy::backward`] needs.
+    fn score_part(&self, forest: &Forest, part: &Part, questions: &Questions, answers: &mut [f64]) {
+        let mut place = vec![None; forest.tokens().len()];
+        part.rows.iter().zip(0..).for_each(|(row, new)| place[*row as usize] = Some(new));
+        let compiled = questions.compile(|row| place[row as usize]);
+        if compiled.rows.is_empty() {
+            return;
+        }
+        let of = |all: &[u32]| -> Vec<u32> { part.rows.iter().map(|row| all[*row as usize]).collect() };
+        let path_keys: Vec<u64> = part.rows.iter().map(|row| forest.path_keys()[*row as usize]).collect();
+        let (tokens, depths) = (of(forest.tokens()), of(forest.depths()));
+        let batch = Batch { tokens: &tokens, depths: &depths, path_keys: &path_keys, plan: &part.plan };
+        let masks = questions.mask_words();
+        let scored = self.model.decoder.score(&self.pass(batch), &compiled.rows, &compiled.wanted(&masks));
+        compiled.restore(&scored.log_probs, answers);
+    }
+
+    /// The same at once, keeping what [`Policy::backward`] needs.
     ///
     /// # Errors
-    /// As [`Policy::score`].
+    /// As [`Policy::score`], but for probabilities that are not numbers.
     pub fn score_with_tape(&self, forest: &Forest, questions: &Questions) -> Result<ScoredWithTape> {
-        let (compiled, plan) = self.prepare(forest, questions)?;
+        self.check(forest, questions)?;
+        let (compiled, plan) = (questions.compile(Some), forest.attention_plan());
         let masks = questions.mask_words();
-        let pass = self.pass(forest, &plan);
-        let tape = self.model.decoder.score_with_tape(&pass, &compiled.rows, &compiled.wanted(&masks));
-        let log_probs = compiled.restore(&tape.scored.log_probs);
+        let (pass, wanted) = (self.pass(batch(forest, &plan)), compiled.wanted(&masks));
+        let tape = self.model.decoder.score_with_tape(&pass, &compiled.rows, &wanted, self.activations);
+        let mut log_probs = vec![0.0; questions.len()];
+        compiled.restore(&tape.scored.log_probs, &mut log_probs);
         Ok(ScoredWithTape { log_probs, compiled, tape, plan })
     }
 
-    fn prepare(&self, forest: &Forest, questions: &Questions) -> Result<(Compiled, AttentionPlan)> {
+    fn check(&self, forest: &Forest, questions: &Questions) -> Result<()> {
         self.model.check(forest)?;
-        questions.asked.iter().try_for_each(|asked| self.model.check_token(asked.target))?;
-        Ok((questions.compile(), forest.attention_plan()))
+        questions.asked.iter().try_for_each(|asked| self.model.check_token(asked.target))
     }
 
-    fn pass<'b>(&'b self, forest: &'b Forest, plan: &'b AttentionPlan) -> Pass<'b> {
-        let batch = Batch { tokens: forest.tokens(), depths: forest.depths(), path_keys: forest.path_keys(), plan };
+    fn pass<'b>(&'b self, batch: Batch<'b>) -> Pass<'b> {
         Pass { batch, adapter: self.adapter, dropout: self.dropout }
     }
 
@@ -211,7 +243,7 @@ impl<'a> Policy<'a> {
         assert_eq!(coefficients.len(), scored.log_probs.len());
         let masks = questions.mask_words();
         let coefficients = scored.compiled.arrange(coefficients);
-        let (pass, wanted) = (self.pass(forest, &scored.plan), scored.compiled.wanted(&masks));
+        let (pass, wanted) = (self.pass(batch(forest, &scored.plan)), scored.compiled.wanted(&masks));
         self.model.decoder.backward(&scored.tape, &pass, &wanted, &coefficients, gradients);
     }
 
@@ -235,6 +267,11 @@ impl<'a> Policy<'a> {
     }
 }
 
+/// A whole forest as a batch.
+fn batch<'a>(forest: &'a Forest, plan: &'a AttentionPlan) -> Batch<'a> {
+    Batch { tokens: forest.tokens(), depths: forest.depths(), path_keys: forest.path_keys(), plan }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,11 +282,24 @@ mod tests {
         for (row, target) in [(5, 1), (2, 9), (5, 0), (5, 1)] {
             questions.ask(row, target, None);
         }
-        let compiled = questions.compile();
+        let compiled = questions.compile(Some);
         assert_eq!(compiled.rows, [2, 5]);
         assert_eq!(compiled.offsets, [0, 1, 4]);
         assert_eq!(compiled.targets, [9, 0, 1, 1]);
-        assert_eq!(compiled.restore(&[0.9, 0.0, 0.1, 0.2]), [0.1f32, 0.9, 0.0, 0.2].map(f64::from));
+        let mut answers = [0.0; 4];
+        compiled.restore(&[0.9, 0.0, 0.1, 0.2], &mut answers);
+        assert_eq!(answers, [0.1f32, 0.9, 0.0, 0.2].map(f64::from));
         assert_eq!(compiled.arrange(&[10.0, 20.0, 30.0, 40.0]), [20.0, 30.0, 10.0, 40.0]);
+    }
+
+    #[test]
+    fn questions_about_rows_elsewhere_are_left_out() {
+        let mut questions = Questions::new();
+        for (row, target) in [(5, 1), (2, 9), (5, 0)] {
+            questions.ask(row, target, None);
+        }
+        let compiled = questions.compile(|row| (row == 5).then_some(0));
+        assert_eq!((compiled.rows, compiled.offsets, compiled.targets), (vec![0], vec![0, 2], vec![0, 1]));
+        assert_eq!(compiled.order, [2, 0]);
     }
 }

@@ -5,13 +5,13 @@ use amortize_engine::ops::dropout::mix;
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::weights::TensorSource;
+use crate::weights::{BLOCK, TensorSource};
 
 /// Standard deviation of a matrix's values, as GPT-2 and Llama are initialised.
 const STANDARD_DEVIATION: f32 = 0.02;
 
-/// Values that one task draws, from a generator of its own, so that the number of threads changes nothing.
-const BLOCK: usize = 1 << 14;
+/// Values that one thread draws at once.
+const WORTH_A_THREAD: usize = 1 << 14;
 
 /// Random tensors of any name and shape. A tensor depends on the seed and its name alone.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +20,30 @@ pub(crate) struct RandomWeights {
 }
 
 impl TensorSource for RandomWeights {
+    fn check(&self, _name: &str, _shape: &[usize]) -> Result<()> {
+        Ok(())
+    }
+
     /// Matrices are uniform around zero; a norm's weights are ones and all biases zeros, as before training.
     fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let len = shape.iter().product();
-        Ok(match shape {
-            [_] if name.ends_with("bias") => vec![0.0; len],
-            [_] => vec![1.0; len],
-            _ => uniform(self.seed_of(name), len),
-        })
+        let mut values = vec![0.0; shape.iter().product()];
+        match shape {
+            [_] if name.ends_with("bias") => {}
+            [_] => values.fill(1.0),
+            _ => uniform(self.seed_of(name), 0, &mut values),
+        }
+        Ok(values)
+    }
+
+    fn for_rows(&self, name: &str, [rows, cols]: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()> {
+        let (seed, step) = (self.seed_of(name), (BLOCK / cols.max(1)).max(1));
+        let mut values = Vec::new();
+        for first in (0..rows).step_by(step) {
+            values.resize(step.min(rows - first) * cols, 0.0);
+            uniform(seed, first * cols, &mut values);
+            f(first, &values);
+        }
+        Ok(())
     }
 
     fn prefix<'a>(&self, candidates: &[&'a str], _probe: &str) -> Result<&'a str> {
@@ -41,20 +57,18 @@ impl RandomWeights {
     }
 }
 
-/// `len` values, uniform with mean 0 and the standard deviation above.
-fn uniform(seed: u64, len: usize) -> Vec<f32> {
+/// A tensor's values from number `first` on, uniform with mean 0 and the standard deviation above. Each depends on its
+/// number alone.
+fn uniform(seed: u64, first: usize, values: &mut [f32]) {
     let bound = STANDARD_DEVIATION * 3f32.sqrt();
-    // 24 bits are as many as an f32 in -1..1 can tell apart.
-    let value = |bits: u64| bound * ((bits & 0xff_ffff) as f32 / (1 << 23) as f32 - 1.0);
-    let mut values = vec![0.0; len];
-    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
-        let start = mix(seed ^ mix(block as u64));
-        for (i, pair) in values.chunks_mut(2).enumerate() {
-            let bits = mix(start.wrapping_add(i as u64));
-            pair.iter_mut().zip([bits, bits >> 32]).for_each(|(slot, bits)| *slot = value(bits));
+    values.par_chunks_mut(WORTH_A_THREAD).enumerate().for_each(|(chunk, values)| {
+        let first = first + chunk * WORTH_A_THREAD;
+        for (i, value) in values.iter_mut().enumerate() {
+            // 24 bits are as many as an f32 in -1..1 can tell apart.
+            let bits = mix(seed.wrapping_add((first + i) as u64)) & 0xff_ffff;
+            *value = bound * (bits as f32 / (1 << 23) as f32 - 1.0);
         }
     });
-    values
 }
 
 #[cfg(test)]
@@ -82,6 +96,18 @@ mod tests {
         assert_eq!(values, take(1, "a.weight", &[8, 5]));
         assert_ne!(values, take(1, "b.weight", &[8, 5]));
         assert_ne!(values, take(2, "a.weight", &[8, 5]));
+    }
+
+    #[test]
+    fn rows_of_a_matrix_are_those_of_the_whole() {
+        let [rows, cols] = [50, BLOCK / 20 + 1];
+        let mut found = Vec::new();
+        let mut note = |first: usize, values: &[f32]| {
+            assert_eq!(first * cols, found.len());
+            found.extend_from_slice(values);
+        };
+        RandomWeights { seed: 1 }.for_rows("a.weight", [rows, cols], &mut note).expect("random numbers never run out");
+        assert!(found == take(1, "a.weight", &[rows, cols]));
     }
 
     #[test]

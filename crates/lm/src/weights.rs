@@ -1,15 +1,19 @@
-//! Tensors of a model directory in the safetensors format: mapped from disk, checked against what the
-//! model needs, and converted to `f32` one at a time.
+//! Tensors of a model directory in the safetensors format: checked against what the model needs, read a block at a
+//! time, and converted to `f32`.
+//!
+//! Files are read, not mapped: what was read leaves nothing behind in the process, and a file that is cut short
+//! meanwhile is an error, not a crash.
 
 use amortize_engine::Tensor;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
-use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LmError, Result, nearest};
@@ -17,10 +21,22 @@ use crate::error::{LmError, Result, nearest};
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
+/// Numbers of a tensor that are read at once.
+pub(crate) const BLOCK: usize = 1 << 20;
+/// Numbers that one thread converts at once.
+const WORTH_A_THREAD: usize = 1 << 16;
+
 /// Where a decoder's tensors come from.
 pub(crate) trait TensorSource {
+    /// Whether there is a tensor of this name and shape.
+    fn check(&self, name: &str, shape: &[usize]) -> Result<()>;
+
     /// A tensor's numbers in row-major order, which must have this shape.
     fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// Calls `f(number of the first row, values)` for the rows of a matrix, some whole rows at a time, in order.
+    /// `[rows, cols]`
+    fn for_rows(&self, name: &str, shape: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()>;
 
     /// The first candidate that, put before `probe`, names a tensor.
     fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str>;
@@ -76,11 +92,19 @@ impl Weights {
     }
 
     /// A tensor's numbers in row-major order, which must have this shape.
+    ///
+    /// # Errors
+    /// If there is no such tensor, its shape or number format is another, or its file cannot be read.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(&shard) = self.shard_of.get(name) else {
-            return Err(self.missing(name));
-        };
-        self.shards[shard].read(name, shape)
+        let found = self.find(name, shape)?;
+        let mut values = vec![0.0; found.count];
+        found.for_blocks(1, |first, block| values[first..first + block.len()].copy_from_slice(block))?;
+        Ok(values)
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Found<'_>> {
+        let shard = self.shard_of.get(name).ok_or_else(|| self.missing(name))?;
+        self.shards[*shard].find(name, shape)
     }
 
     /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
@@ -101,6 +125,15 @@ impl Weights {
 }
 
 impl TensorSource for Weights {
+    fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.find(name, shape).map(drop)
+    }
+
+    fn for_rows(&self, name: &str, shape: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()> {
+        let width = shape[1].max(1);
+        self.find(name, &shape)?.for_blocks(width, |first, block| f(first / width, block))
+    }
+
     fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         Weights::take(self, name, shape)
     }
@@ -130,89 +163,165 @@ fn what_is_there_instead(dir: &Path) -> String {
 /// One safetensors file.
 #[derive(Debug)]
 struct Shard {
-    file: PathBuf,
-    bytes: Mmap,
+    path: PathBuf,
+    file: Mutex<File>,
     /// Where the data begin, counted from the file's first byte.
-    data_start: usize,
+    data_start: u64,
     tensors: BTreeMap<String, TensorInfo>,
 }
 
 impl Shard {
-    fn open(file: PathBuf) -> Result<Self> {
-        let handle = File::open(&file).map_err(LmError::reading(&file))?;
-        let bytes = map(&handle).map_err(LmError::reading(&file))?;
-        let (header_len, metadata) = match SafeTensors::read_metadata(&bytes) {
-            Ok(header) => header,
-            Err(error) => {
-                let problem = what_is_damaged(&bytes, error);
-                return Err(LmError::WeightsFile { file, problem });
-            }
-        };
-        let tensors = metadata.tensors().into_iter();
+    fn open(path: PathBuf) -> Result<Self> {
+        let mut file = File::open(&path).map_err(LmError::reading(&path))?;
+        let len = file.metadata().map_err(LmError::reading(&path))?.len();
+        let mut start = Vec::new();
+        (&mut file).take(HEADER_LEN + LFS.len() as u64).read_to_end(&mut start).map_err(LmError::reading(&path))?;
+        let damaged = |problem| LmError::WeightsFile { file: path.clone(), problem };
+        let header_len = header_len(&start, len).map_err(damaged)?;
+        let mut header = vec![0; header_len as usize];
+        read_at(&mut file, HEADER_LEN, &mut header).map_err(LmError::reading(&path))?;
+        let metadata = parse_header(&header, len - HEADER_LEN - header_len).map_err(damaged)?;
         Ok(Self {
-            tensors: tensors.map(|(name, info)| (name, info.clone())).collect(),
-            data_start: size_of::<u64>() + header_len,
-            bytes,
-            file,
+            tensors: metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect(),
+            data_start: HEADER_LEN + header_len,
+            file: Mutex::new(file),
+            path,
         })
     }
 
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Found<'_>> {
         let info = &self.tensors[name];
         if info.shape != shape {
             return Err(LmError::Shape {
-                file: self.file.clone(),
+                file: self.path.clone(),
                 name: name.to_string(),
                 found: info.shape.clone(),
                 expected: shape.to_vec(),
             });
         }
-        let (start, end) = info.data_offsets;
-        let data = &self.bytes[self.data_start + start..self.data_start + end];
-        to_f32(info.dtype, data).ok_or_else(|| LmError::Dtype {
-            file: self.file.clone(),
+        let format = Format::of(info.dtype).ok_or_else(|| LmError::Dtype {
+            file: self.path.clone(),
             name: name.to_string(),
             found: info.dtype.to_string(),
-        })
+        })?;
+        let place = self.data_start + info.data_offsets.0 as u64;
+        Ok(Found { shard: self, place, count: shape.iter().product(), format })
     }
 }
 
-/// Little-endian numbers as `f32`, for the types that are supported.
-fn to_f32(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let pairs = || data.as_chunks::<2>().0.iter().copied();
-    let quads = || data.as_chunks::<4>().0.iter().copied();
-    match dtype {
-        Dtype::F32 => Some(quads().map(f32::from_le_bytes).collect()),
-        Dtype::F16 => Some(pairs().map(|x| f16::from_le_bytes(x).to_f32()).collect()),
-        Dtype::BF16 => Some(pairs().map(|x| bf16::from_le_bytes(x).to_f32()).collect()),
-        _ => None,
+/// A tensor that is as it should be.
+struct Found<'a> {
+    shard: &'a Shard,
+    /// Of its first byte in the file.
+    place: u64,
+    /// How many numbers it has.
+    count: usize,
+    format: Format,
+}
+
+impl Found<'_> {
+    /// Calls `f(number of the first value, values)` for blocks of a multiple of `unit` values.
+    fn for_blocks(&self, unit: usize, mut f: impl FnMut(usize, &[f32])) -> Result<()> {
+        let (step, size) = ((BLOCK / unit).max(1) * unit, self.format.size());
+        let (mut bytes, mut values) = (Vec::new(), Vec::new());
+        for first in (0..self.count).step_by(step) {
+            let len = step.min(self.count - first);
+            bytes.resize(len * size, 0);
+            values.resize(len, 0.0);
+            self.read(first * size, &mut bytes)?;
+            self.format.widen(&bytes, &mut values);
+            f(first, &values);
+        }
+        Ok(())
+    }
+
+    fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        let mut file = self.shard.file.lock().unwrap_or_else(PoisonError::into_inner);
+        read_at(&mut file, self.place + offset as u64, bytes).map_err(LmError::reading(&self.shard.path))
     }
 }
 
-#[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the bytes are only read, as plain numbers. The map's contract, that nobody truncates the
-    // file meanwhile, can't be enforced on a shared disk; our own writers replace files, never truncate.
-    unsafe { Mmap::map(file) }
+fn read_at(file: &mut File, place: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(place))?;
+    file.read_exact(bytes)
 }
 
-fn what_is_damaged(bytes: &[u8], error: SafeTensorError) -> String {
-    if bytes.starts_with(b"version https://git-lfs") {
-        return "this is a Git LFS pointer, not the weights; run `git lfs pull` there".into();
+/// Number formats that are read; little-endian all.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Format {
+    fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self::F32),
+            Dtype::F16 => Some(Self::F16),
+            Dtype::BF16 => Some(Self::Bf16),
+            _ => None,
+        }
     }
-    let again = "the file is damaged or its download was cut short; fetch it again";
-    match error {
-        SafeTensorError::MetadataIncompleteBuffer => {
-            format!("its {} bytes are not as many as its header describes: {again}", bytes.len())
+
+    /// Bytes of a number.
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
         }
-        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
-            format!("its {} bytes end before its header does: {again}", bytes.len())
-        }
-        SafeTensorError::InvalidOffset(name) => {
-            format!("the offsets of tensor \"{name}\" are impossible: {again}")
-        }
-        other => format!("not a readable safetensors file ({other}): {again}"),
     }
+
+    fn widen(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            Self::F32 => convert(bytes, values, f32::from_le_bytes),
+            Self::F16 => convert(bytes, values, |x| f16::from_le_bytes(x).to_f32()),
+            Self::Bf16 => convert(bytes, values, |x| bf16::from_le_bytes(x).to_f32()),
+        }
+    }
+}
+
+fn convert<const SIZE: usize>(bytes: &[u8], values: &mut [f32], f: impl Fn([u8; SIZE]) -> f32 + Sync) {
+    let numbers = bytes.as_chunks::<SIZE>().0;
+    values.par_chunks_mut(WORTH_A_THREAD).zip(numbers.par_chunks(WORTH_A_THREAD)).for_each(|(values, numbers)| {
+        for (value, number) in values.iter_mut().zip(numbers) {
+            *value = f(*number);
+        }
+    });
+}
+
+/// Bytes at a file's beginning that say how long the header is.
+const HEADER_LEN: u64 = size_of::<u64>() as u64;
+/// No header is longer: a number above is none.
+const LONGEST_HEADER: u64 = 100_000_000;
+/// What a pointer to a file in Git's large file storage begins with.
+const LFS: &[u8] = b"version https://git-lfs";
+
+const AGAIN: &str = "the file is damaged or its download was cut short; fetch it again";
+
+/// Length of the header, from the file's beginning and its length in bytes; or what is wrong.
+fn header_len(start: &[u8], file_len: u64) -> std::result::Result<u64, String> {
+    if start.starts_with(LFS) {
+        return Err("this is a Git LFS pointer, not the weights; run `git lfs pull` there".into());
+    }
+    let len = start.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    match len {
+        Some(len) if len > LONGEST_HEADER => Err(format!("not a safetensors file: {AGAIN}")),
+        Some(len) if HEADER_LEN + len <= file_len => Ok(len),
+        _ => Err(format!("its {file_len} bytes end before its header does: {AGAIN}")),
+    }
+}
+
+/// The header, checked against itself and the number of bytes that follow it; or what is wrong.
+fn parse_header(header: &[u8], data_len: u64) -> std::result::Result<Metadata, String> {
+    // Reading it checks that tensors follow one another without gaps, as long as their shapes imply.
+    let metadata: Metadata = serde_json::from_slice(header)
+        .map_err(|error| format!("not a readable safetensors file ({error}): {AGAIN}"))?;
+    if metadata.data_len() as u64 != data_len {
+        let found = data_len + HEADER_LEN + header.len() as u64;
+        return Err(format!("its {found} bytes are not as many as its header describes: {AGAIN}"));
+    }
+    Ok(metadata)
 }
 
 #[derive(Deserialize)]
@@ -356,6 +465,7 @@ fn temporary_file_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::SafeTensors;
 
     fn tensors<'a>(list: &[(&str, &[usize], &'a [f32])]) -> Vec<(String, Vec<usize>, &'a [f32])> {
         let owned = |&(name, shape, data): &(&str, &[usize], &'a [f32])| (name.to_string(), shape.to_vec(), data);
@@ -407,7 +517,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("adapter_model.safetensors");
         write(&path, &[("a", &[3], &[1.0, 2.0, 3.0])]);
-        // An open map of the old file keeps its numbers.
+        // Whoever has opened the old file goes on reading its numbers.
         let before = Weights::open_file(&path).unwrap();
         write(&path, &[("a", &[1], &[9.0])]);
         assert_eq!(before.take("a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
@@ -433,14 +543,40 @@ mod tests {
 
     #[test]
     fn half_precision_widens_exactly() {
+        let widened = |format: Format, bytes: &[u8]| {
+            let mut values = vec![0.0; bytes.len() / format.size()];
+            format.widen(bytes, &mut values);
+            values
+        };
         let numbers = [0.0, -1.5, 3.140_625, 65504.0, f32::INFINITY];
         let halves: Vec<u8> = numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
-        assert_eq!(to_f32(Dtype::F16, &halves).unwrap(), numbers);
+        assert_eq!(widened(Format::F16, &halves), numbers);
         let numbers = [0.0, -1.5, 3.140_625, 1e38f32, f32::NEG_INFINITY];
         let brains: Vec<u8> = numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
         let expected = numbers.map(|x| bf16::from_f32(x).to_f32());
-        assert_eq!(to_f32(Dtype::BF16, &brains).unwrap(), expected);
+        assert_eq!(widened(Format::Bf16, &brains), expected);
         assert_eq!(expected[..3], numbers[..3]);
+    }
+
+    #[test]
+    fn rows_come_whole_and_in_order_however_large_the_matrix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.safetensors");
+        // Rows that do not divide a block, and rows longer than one.
+        for [rows, cols] in [[2000, 1500], [3, BLOCK + 1]] {
+            let numbers: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+            write(&path, &[("x", &[rows, cols], &numbers)]);
+            let weights = Weights::open_file(&path).unwrap();
+            let (mut found, mut calls) = (Vec::new(), 0);
+            let mut note = |first: usize, block: &[f32]| {
+                assert_eq!((first * cols, block.len() % cols), (found.len(), 0));
+                found.extend_from_slice(block);
+                calls += 1;
+            };
+            weights.for_rows("x", [rows, cols], &mut note).unwrap();
+            assert!(calls > 1 && found == numbers);
+            assert!(weights.take("x", &[rows, cols]).unwrap() == numbers);
+        }
     }
 
     #[test]

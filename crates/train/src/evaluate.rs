@@ -18,7 +18,7 @@ use crate::task::Prompt;
 const EVEN: [f64; 2] = [0.5, 0.5];
 
 /// Queries that go through the model at once.
-const QUERIES_AT_ONCE: usize = 16;
+pub(crate) const QUERIES_AT_ONCE: usize = 16;
 
 /// What an evaluation found.
 #[derive(Clone, Debug, Serialize)]

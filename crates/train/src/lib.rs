@@ -10,6 +10,7 @@ pub mod data;
 mod error;
 pub mod evaluate;
 pub mod explore;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod order;

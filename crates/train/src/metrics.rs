@@ -76,6 +76,8 @@ pub struct TimingRecord {
     pub seconds: f64,
     /// Sampled tokens per second.
     pub tokens_per_second: f64,
+    /// The most memory that the process has taken so far, in MiB; `null` where the system does not tell.
+    pub peak_rss_mb: Option<f64>,
 }
 
 /// A line of `samples.jsonl`: a trajectory of the policy itself.

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Result, TrainError};
 use crate::evaluate::evaluate;
 use crate::explore::Explored;
+use crate::memory;
 use crate::metrics::{EvaluateRecord, Record, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
 use crate::sampling::{SampleOptions, text_of};
@@ -138,7 +139,12 @@ impl<'a> Session<'a> {
     ) -> Result<()> {
         self.metrics.append(&Record::Train(record))?;
         let seconds = took.as_secs_f64();
-        let timing = TimingRecord { step: record.step, seconds, tokens_per_second: record.tokens as f64 / seconds };
+        let timing = TimingRecord {
+            step: record.step,
+            seconds,
+            tokens_per_second: record.tokens as f64 / seconds,
+            peak_rss_mb: memory::peak_rss_mib(),
+        };
         self.timing.append(&timing)?;
         let every = self.config.train.samples_every as u64;
         if every > 0 && record.step.is_multiple_of(every) {

@@ -2,6 +2,7 @@
 
 use amortize_engine::optim::AdamW;
 use amortize_gfn::{self as gfn, LearningRate, Linear, Mix, Objective, ReplaySampling};
+use amortize_lm::decoder::Activations;
 use amortize_lm::{AdapterConfig, Precision};
 
 use crate::config::{
@@ -46,6 +47,7 @@ pub fn method(config: &Config) -> Method {
         queries_per_step: train.queries_per_step,
         samples_per_query: train.samples_per_query,
         micro_batch: train.micro_batch,
+        activations: if train.recompute { Activations::Recomputed } else { Activations::Kept },
         seed: train.seed,
     }
 }

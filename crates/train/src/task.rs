@@ -5,7 +5,7 @@ use std::path::Path;
 use amortize_gfn::Query;
 use amortize_lm::actions::{ActionSpace, StopRule, TokenMask, tokens_matching};
 use amortize_lm::generate::check_prompt;
-use amortize_lm::{LmError, Model, Policy};
+use amortize_lm::{LmError, ModelInfo};
 use regex::Regex;
 
 use crate::config::{Config, DataSection, PolicySection, TaskKind, TaskSection};
@@ -47,7 +47,7 @@ impl Task {
     ///
     /// # Errors
     /// If the data cannot be read, a query leaves no room for its Z, or no sequence can be drawn.
-    pub fn load(config: &Config, model: &Model) -> Result<Self> {
+    pub fn load(config: &Config, model: &ModelInfo) -> Result<Self> {
         let actions = action_space(&config.policy, model)?;
         let (train, validation) = split(&config.data, config.task.kind)?;
         let train = encode(model, &config.task, &config.data.path, train, &actions)?;
@@ -82,7 +82,7 @@ fn split(data: &DataSection, kind: TaskKind) -> Result<(Vec<Text>, Vec<Text>)> {
 /// # Errors
 /// If one does not; the message quotes it.
 pub fn encode(
-    model: &Model,
+    model: &ModelInfo,
     task: &TaskSection,
     path: &Path,
     texts: Vec<Text>,
@@ -99,7 +99,7 @@ pub fn encode(
     encoded.collect()
 }
 
-fn query(model: &Model, task: &TaskSection, text: &Text) -> Result<Query> {
+fn query(model: &ModelInfo, task: &TaskSection, text: &Text) -> Result<Query> {
     let tokenizer = &model.tokenizer;
     let x = tokenizer.encode_prompt(&text.x)?;
     let Some(y) = &text.y else {
@@ -131,8 +131,8 @@ fn fill(template: &str, x: &str, y: &str) -> String {
 }
 
 /// Whether policy and reward can read the longest text that the query may lead to.
-fn check_lengths(model: &Model, query: &Query, actions: &ActionSpace) -> std::result::Result<(), LmError> {
-    check_prompt(Policy::base(model), &query.prompt, actions)?;
+fn check_lengths(model: &ModelInfo, query: &Query, actions: &ActionSpace) -> std::result::Result<(), LmError> {
+    check_prompt(model, &query.prompt, actions)?;
     // X, Z, the stop and Y, whose last token is predicted and need not be read.
     let (longest, context) = (query.x.len() + actions.max_length + query.y.len(), model.config.max_positions);
     if !query.y.is_empty() && longest > context {
@@ -159,7 +159,7 @@ fn shortened(text: &str) -> String {
 ///
 /// # Errors
 /// If under these masks, stops and lengths nothing could be drawn.
-pub fn action_space(policy: &PolicySection, model: &Model) -> Result<ActionSpace> {
+pub fn action_space(policy: &PolicySection, model: &ModelInfo) -> Result<ActionSpace> {
     let tokenizer = &model.tokenizer;
     let vocab_size = model.config.vocab_size;
     let mut allowed = TokenMask::from_fn(vocab_size, |id| (id as usize) < tokenizer.vocab_size());
@@ -182,7 +182,7 @@ pub fn action_space(policy: &PolicySection, model: &Model) -> Result<ActionSpace
     Ok(ActionSpace::new(vocab_size, allowed, stop, policy.min_length, policy.max_length)?)
 }
 
-fn matching(model: &Model, key: &str, pattern: &str) -> Result<Vec<u32>> {
+fn matching(model: &ModelInfo, key: &str, pattern: &str) -> Result<Vec<u32>> {
     let regex = Regex::new(pattern).map_err(|error| TrainError::Reward(format!("{key} is no regex: {error}")))?;
     Ok(tokens_matching(&model.tokenizer, &regex))
 }

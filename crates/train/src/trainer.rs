@@ -11,7 +11,7 @@ use amortize_gfn::{
     Batch, Generator, LearningRate, Linear, Mix, Objective, Query, ReplayBuffer, ReplaySampling, Source, Table,
 };
 use amortize_lm::adapter::AdapterGradients;
-use amortize_lm::decoder::Gradients;
+use amortize_lm::decoder::{Activations, Gradients};
 use amortize_lm::{Adapter, Model, Policy};
 
 use crate::config::Config;
@@ -51,6 +51,8 @@ pub struct Method {
     pub samples_per_query: usize,
     /// Trajectories a forward and backward pass, 0 for all.
     pub micro_batch: usize,
+    /// What a pass keeps for the backward pass.
+    pub activations: Activations,
     /// The run's seed.
     pub seed: u64,
 }
@@ -196,7 +198,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<(amortize_gfn::Gradients, AdapterGradients)> {
         let parts = self.micro_batches(batch);
         let log_z = self.learned_log_z(batch, target);
-        let policy = Policy::adapted(self.model, &self.state.adapter).with_dropout(self.dropout_seed());
+        let policy = self.policy().with_dropout(self.dropout_seed()).with_activations(self.method.activations);
         let adapter = Some(AdapterGradients::zeros(self.model.decoder.device(), &self.state.adapter));
         let mut gradients = Gradients { adapter, base: None };
         let objective = match parts.as_slice() {

@@ -59,6 +59,16 @@ fn sixteen_times_one_equals_one_times_sixteen() {
     }
 }
 
+#[test]
+fn computing_activations_again_changes_no_bit() {
+    let model = common::model("gpt2-tiny");
+    let task = common::task(&model, 1, 5);
+    for micro_batch in [0, 3] {
+        let of = |recompute: &str| gradients(&model, &task, &[recompute], micro_batch);
+        assert!(of("train.recompute=false") == of("train.recompute=true"));
+    }
+}
+
 /// A reward that breaks its contract.
 struct Broken(f64, usize);
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use amortize_lm::{Device, Model};
+use amortize_lm::{Device, Model, ModelInfo};
 use amortize_runlog::RunDir;
 use amortize_train::config::{Config, TaskKind};
+use amortize_train::memory::{self, Forecast};
 use amortize_train::session::Session;
 use amortize_train::settings;
 use amortize_train::task::Task;
@@ -51,17 +52,18 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
     train(session, &config, &task)
 }
 
-/// A resumed run may go on for longer and report more often; anything else would make it another run.
+/// A resumed run may go on for longer, report more often and use other resources; anything else would make it another run.
 fn check_same(saved: &Config, given: &Config) -> Result<()> {
     let mut given = given.clone();
     given.train.steps = saved.train.steps;
     given.train.checkpoint_every = saved.train.checkpoint_every;
     given.train.threads = saved.train.threads;
+    given.train.recompute = saved.train.recompute;
     given.model.path = saved.model.path.clone();
     if &given != saved {
         bail!(
-            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads and \
-             model.path; a changed run needs a directory of its own (--out)"
+            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads, \
+             train.recompute and model.path; a changed run needs a directory of its own (--out)"
         );
     }
     Ok(())
@@ -69,9 +71,14 @@ fn check_same(saved: &Config, given: &Config) -> Result<()> {
 
 fn prepare(config: &Config) -> Result<(Model, Task)> {
     use_threads(config.train.threads)?;
-    let model = Model::load(&config.model.path, &Device::cpu(), settings::precision(config))?;
+    let model = ModelInfo::read(&config.model.path)?;
     let task = Task::load(config, &model)?;
-    Ok((model, task))
+    let forecast = Forecast::new(config, &model, &task)?;
+    eprintln!("{forecast}");
+    if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
+        eprintln!("warning: {warning}");
+    }
+    Ok((model.load(&Device::cpu(), settings::precision(config))?, task))
 }
 
 fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {

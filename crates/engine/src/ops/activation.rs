@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn exact_gelu_has_known_values() {
-        let x = Tensor::new(1, 4, vec![-1.0, 0.0, 0.5, 3.0], crate::Device::cpu());
+        let x = crate::Device::cpu().from_host(1, 4, &[-1.0, 0.0, 0.5, 3.0]);
         let expected = [-0.158_655_25, 0.0, 0.345_731_23, 2.995_950_3];
         for (found, expected) in forward(Activation::GeluExact, &x).host().iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6);

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn drops_the_stated_share_and_keeps_the_mean() {
-        let x = Tensor::new(100, 1000, vec![1.0; 100_000], crate::Device::cpu());
+        let x = crate::Device::cpu().from_host(100, 1000, &[1.0; 100_000]);
         let keys: Vec<u64> = (0..100).collect();
         let y = forward(&x, &Dropout { rate: 0.1, seed: 7, row_keys: &keys });
         let dropped = y.host().iter().filter(|y| **y == 0.0).count() as f64 / 1e5;

@@ -20,7 +20,7 @@ use crate::{Tensor, Weight};
 /// Panels of the output matrix in a chunk.
 const PANELS: usize = 32;
 /// Vocabulary entries of a chunk.
-const CHUNK: usize = PANELS * WIDTH;
+pub const CHUNK: usize = PANELS * WIDTH;
 
 /// A set of allowed tokens: bit `id % 64` of word `id / 64`.
 pub type MaskBits<'a> = &'a [u64];

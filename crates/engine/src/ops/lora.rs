@@ -32,14 +32,19 @@ impl LowRank {
     }
 }
 
-/// `u = x Aᵀ`; `y[:, columns] += scale u Bᵀ`: x `[n, in]` (after dropout).
-///
-/// Returns u `[n, rank]`, which the backward pass needs.
-pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns: Range<usize>) -> Tensor {
-    let (a, b) = (update.a.panels(), update.b.panels());
-    assert_eq!(columns.len(), b.outputs());
+/// `u = x Aᵀ`, all that the backward pass needs of a forward pass: x `[n, in]` (after dropout) -> u `[n, rank]`.
+pub fn inner(x: &Tensor, update: &LowRank) -> Tensor {
+    let a = update.a.panels();
     let mut u = x.device().scratch(x.rows(), update.rank());
     a.forward(0..a.count(), &a.operand(x.view().rows_view(), 1.0), Start::Zero, u.target());
+    u
+}
+
+/// `y[:, columns] += scale x Aᵀ Bᵀ`: x `[n, in]` (after dropout). Returns `x Aᵀ`, as [`inner`] does.
+pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns: Range<usize>) -> Tensor {
+    let b = update.b.panels();
+    assert_eq!(columns.len(), b.outputs());
+    let u = inner(x, update);
     let cols = y.cols();
     let target = Target::columns(y.host_mut(), cols, columns.start);
     b.forward(0..b.count(), &b.operand(u.view().rows_view(), scale), Start::There, target);

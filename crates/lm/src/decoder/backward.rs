@@ -1,8 +1,10 @@
 //! The backward pass: the forward pass's steps in reverse, down to the lowest thing that is trained.
 
+use amortize_engine::Tensor;
 use amortize_engine::ops::gather;
 use amortize_engine::ops::head::{self, Wanted};
 
+use super::forward::Kept;
 use super::{Decoder, Pass, Tape};
 use crate::adapter::{Adapter, AdapterGradients};
 use crate::parameters::BaseGradients;
@@ -27,24 +29,24 @@ impl Decoder {
     ///
     /// `pass` and `wanted` are those of the forward pass that made `tape`.
     pub fn backward(&self, tape: &Tape, pass: &Pass, wanted: &Wanted, coefficients: &[f32], gradients: &mut Gradients) {
-        let head = self.head();
-        let mut d_normed = self.device.zeros(tape.normed.rows(), tape.normed.cols());
-        head::backward_hidden(wanted, &head.weight, &tape.scored, coefficients, &mut d_normed);
-        if let Some(base) = &mut gradients.base {
-            let d_head = base.get_mut(head.id);
-            head::backward_weight(&tape.normed, &head.weight, wanted, &tape.scored, coefficients, d_head);
-        }
-        let mut d_top = self.device.zeros(tape.top.rows(), tape.top.cols());
-        self.final_norm.backward(&d_normed, &tape.top, &mut d_top, gradients.base.as_mut());
         let batch = pass.batch;
+        let d_top = self.top_backward(tape, wanted, coefficients, gradients);
         let mut dx = self.device.zeros(batch.tokens.len(), d_top.cols());
         gather::backward(&d_top, &tape.rows, &mut dx);
+        drop(d_top);
 
         let lowest = self.lowest_trained_block(pass.adapter, gradients);
-        let mut pass = Backward { forward: *pass, gradients };
+        let (rope, forward) = (self.rope.as_ref(), *pass);
+        let mut pass = Backward { forward, gradients };
         for (i, block) in self.blocks.iter().enumerate().skip(lowest).rev() {
             let below = i > lowest || pass.gradients.base.is_some();
-            block.backward(&tape.blocks[i], &mut dx, &mut pass, self.rope.as_ref(), below);
+            match &tape.blocks[i] {
+                Kept::Whole(tape) => block.backward(tape, &mut dx, &mut pass, rope, below),
+                Kept::Input(input) => {
+                    let tape = block.tape(input.clone(), &forward, rope);
+                    block.backward(&tape, &mut dx, &mut pass, rope, below);
+                }
+            }
         }
         if let Some(base) = &mut pass.gradients.base {
             gather::backward(&dx, batch.tokens, base.get_mut(self.embedding.id));
@@ -52,6 +54,20 @@ impl Decoder {
                 gather::backward(&dx, batch.depths, base.get_mut(positions.id));
             }
         }
+    }
+
+    /// Back through the head and the final norm, to the rows that the head was asked about.  `[rows, d]`
+    fn top_backward(&self, tape: &Tape, wanted: &Wanted, coefficients: &[f32], gradients: &mut Gradients) -> Tensor {
+        let (head, top) = (self.head(), &tape.top);
+        let mut d_normed = self.device.zeros(top.rows(), top.cols());
+        head::backward_hidden(wanted, &head.weight, &tape.scored, coefficients, &mut d_normed);
+        if let Some(base) = &mut gradients.base {
+            let (normed, d_head) = (self.final_norm.forward(top), base.get_mut(head.id));
+            head::backward_weight(&normed, &head.weight, wanted, &tape.scored, coefficients, d_head);
+        }
+        let mut d_top = self.device.zeros(top.rows(), top.cols());
+        self.final_norm.backward(&d_normed, top, &mut d_top, gradients.base.as_mut());
+        d_top
     }
 
     fn lowest_trained_block(&self, adapter: Option<&Adapter>, gradients: &Gradients) -> usize {

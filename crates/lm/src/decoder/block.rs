@@ -25,23 +25,39 @@ pub(super) struct Block {
     pub down: Projection,
 }
 
-/// What the backward pass of a block needs.
+/// What the backward pass of a block needs. What is made again from these in one cheap pass over rows is not kept: the
+/// normalised inputs of both halves, and the activations.
 #[derive(Debug)]
 pub(super) struct BlockTape {
+    attention: AttentionTape,
+    feed_forward: FeedForwardTape,
+}
+
+#[derive(Debug)]
+struct AttentionTape {
+    /// The residual stream before the block.
     input: Tensor,
-    attention_in: Tensor,
     /// Queries and keys after rotation, and values.
     qkv: Tensor,
     qkv_tape: ProjectionTape,
     attended: Attended,
     out_tape: ProjectionTape,
+}
+
+#[derive(Debug)]
+struct FeedForwardTape {
     /// The residual stream between the two halves.
-    middle: Tensor,
-    mlp_in: Tensor,
+    input: Tensor,
     up: Tensor,
     up_tape: ProjectionTape,
-    activated: Tensor,
     down_tape: ProjectionTape,
+}
+
+impl BlockTape {
+    /// The residual stream before the block, without the rest.
+    pub(super) fn into_input(self) -> Tensor {
+        self.attention.input
+    }
 }
 
 impl Block {
@@ -49,46 +65,68 @@ impl Block {
         [&self.qkv, &self.attention_out, &self.up, &self.down].into_iter()
     }
 
-    /// Returns the residual stream after the block, and the tape.
+    /// The residual stream after the block. Keys and values go to the cache, where there is one.
     pub(super) fn forward(
         &self,
         input: Tensor,
         pass: &Pass,
         rope: Option<&RopeTable>,
         cache: Option<CacheSlot>,
+    ) -> Tensor {
+        // What the first half leaves is freed before the second begins.
+        let middle = self.attention(input, pass, rope, cache).0;
+        self.feed_forward(middle, pass).0
+    }
+
+    /// The same with what [`Block::backward`] needs.
+    pub(super) fn forward_with_tape(
+        &self,
+        input: Tensor,
+        pass: &Pass,
+        rope: Option<&RopeTable>,
     ) -> (Tensor, BlockTape) {
-        let attention_in = self.attention_norm.forward(&input);
-        let (mut qkv, qkv_tape) = self.qkv.forward(&attention_in, pass);
+        let (middle, attention) = self.attention(input, pass, rope, None);
+        let (output, feed_forward) = self.feed_forward(middle, pass);
+        (output, BlockTape { attention, feed_forward })
+    }
+
+    /// The tape alone: all of the forward pass but its last product, which only the next block needs.
+    pub(super) fn tape(&self, input: Tensor, pass: &Pass, rope: Option<&RopeTable>) -> BlockTape {
+        let (input, attention) = self.attention(input, pass, rope, None);
+        let (up, up_tape) = self.up.forward(&self.mlp_norm.forward(&input), pass);
+        let down_tape = self.down.tape(&self.activate(&up), pass);
+        BlockTape { attention, feed_forward: FeedForwardTape { input, up, up_tape, down_tape } }
+    }
+
+    fn attention(
+        &self,
+        input: Tensor,
+        pass: &Pass,
+        rope: Option<&RopeTable>,
+        cache: Option<CacheSlot>,
+    ) -> (Tensor, AttentionTape) {
+        let (mut qkv, qkv_tape) = self.qkv.forward(&self.attention_norm.forward(&input), pass);
         if let Some(table) = rope {
             rope::forward(&mut qkv, self.rotated_columns(), pass.batch.depths, table);
         }
         let attended = self.attend(&qkv, pass, cache);
-        let (mut middle, out_tape) = self.attention_out.forward(&attended.out, pass);
-        elementwise::add(&mut middle, &input);
+        let (mut output, out_tape) = self.attention_out.forward(&attended.out, pass);
+        elementwise::add(&mut output, &input);
+        (output, AttentionTape { input, qkv, qkv_tape, attended, out_tape })
+    }
 
-        let mlp_in = self.mlp_norm.forward(&middle);
-        let (up, up_tape) = self.up.forward(&mlp_in, pass);
-        let activated = match self.gated {
-            true => activation::gated_forward(self.activation, &up),
-            false => activation::forward(self.activation, &up),
-        };
-        let (mut output, down_tape) = self.down.forward(&activated, pass);
-        elementwise::add(&mut output, &middle);
-        let tape = BlockTape {
-            input,
-            attention_in,
-            qkv,
-            qkv_tape,
-            attended,
-            out_tape,
-            middle,
-            mlp_in,
-            up,
-            up_tape,
-            activated,
-            down_tape,
-        };
-        (output, tape)
+    fn feed_forward(&self, input: Tensor, pass: &Pass) -> (Tensor, FeedForwardTape) {
+        let (up, up_tape) = self.up.forward(&self.mlp_norm.forward(&input), pass);
+        let (mut output, down_tape) = self.down.forward(&self.activate(&up), pass);
+        elementwise::add(&mut output, &input);
+        (output, FeedForwardTape { input, up, up_tape, down_tape })
+    }
+
+    fn activate(&self, up: &Tensor) -> Tensor {
+        match self.gated {
+            true => activation::gated_forward(self.activation, up),
+            false => activation::forward(self.activation, up),
+        }
     }
 
     /// Queries and keys lie side by side and rotate alike.
@@ -120,16 +158,30 @@ impl Block {
         rope: Option<&RopeTable>,
         below: bool,
     ) {
-        let device = dx.device().clone();
-        let zeros_like = |x: &Tensor| device.zeros(x.rows(), x.cols());
+        self.feed_forward_backward(&tape.feed_forward, dx, pass);
+        self.attention_backward(&tape.attention, dx, pass, rope, below);
+    }
 
-        let mut d_activated = zeros_like(&tape.activated);
-        self.down.backward(dx, &tape.activated, &tape.down_tape, pass, Some(&mut d_activated));
+    fn feed_forward_backward(&self, tape: &FeedForwardTape, dx: &mut Tensor, pass: &mut Backward) {
+        let activated = self.activate(&tape.up);
+        let mut d_activated = zeros_like(&activated);
+        self.down.backward(dx, &activated, &tape.down_tape, pass, Some(&mut d_activated));
+        drop(activated);
         let d_up = self.activation_backward(&tape.up, d_activated);
-        let mut d_mlp_in = zeros_like(&tape.mlp_in);
-        self.up.backward(&d_up, &tape.mlp_in, &tape.up_tape, pass, Some(&mut d_mlp_in));
-        self.mlp_norm.backward(&d_mlp_in, &tape.middle, dx, pass.gradients.base.as_mut());
+        let normed = self.mlp_norm.forward(&tape.input);
+        let mut d_normed = zeros_like(&normed);
+        self.up.backward(&d_up, &normed, &tape.up_tape, pass, Some(&mut d_normed));
+        self.mlp_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
+    }
 
+    fn attention_backward(
+        &self,
+        tape: &AttentionTape,
+        dx: &mut Tensor,
+        pass: &mut Backward,
+        rope: Option<&RopeTable>,
+        below: bool,
+    ) {
         let mut d_attended = zeros_like(&tape.attended.out);
         self.attention_out.backward(dx, &tape.attended.out, &tape.out_tape, pass, Some(&mut d_attended));
         let mut d_qkv = zeros_like(&tape.qkv);
@@ -138,12 +190,13 @@ impl Block {
         if let Some(table) = rope {
             rope::backward(&mut d_qkv, self.rotated_columns(), pass.forward.batch.depths, table);
         }
+        let normed = self.attention_norm.forward(&tape.input);
         if below {
-            let mut d_attention_in = zeros_like(&tape.attention_in);
-            self.qkv.backward(&d_qkv, &tape.attention_in, &tape.qkv_tape, pass, Some(&mut d_attention_in));
-            self.attention_norm.backward(&d_attention_in, &tape.input, dx, pass.gradients.base.as_mut());
+            let mut d_normed = zeros_like(&normed);
+            self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, Some(&mut d_normed));
+            self.attention_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
         } else {
-            self.qkv.backward(&d_qkv, &tape.attention_in, &tape.qkv_tape, pass, None);
+            self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, None);
         }
     }
 
@@ -154,4 +207,8 @@ impl Block {
         activation::backward(self.activation, up, &mut d_activated);
         d_activated
     }
+}
+
+fn zeros_like(x: &Tensor) -> Tensor {
+    x.device().zeros(x.rows(), x.cols())
 }

@@ -72,14 +72,31 @@ pub(super) struct CacheSlot<'a> {
     pub rows: &'a [u32],
 }
 
+/// What a forward pass keeps of every block for the backward pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// All that is needed.
+    #[default]
+    Kept,
+    /// The residual stream before the block alone; the backward pass runs the block forward again. The gradients are
+    /// the same.
+    Recomputed,
+}
+
+/// One block's part of a tape.
+#[derive(Debug)]
+pub(super) enum Kept {
+    Whole(BlockTape),
+    Input(Tensor),
+}
+
 /// What the backward pass needs of a forward pass.
 #[derive(Debug)]
 pub struct Tape {
-    pub(super) blocks: Vec<BlockTape>,
+    pub(super) blocks: Vec<Kept>,
     /// The residual stream after the last block, at the rows that the head was asked about.
     pub(super) top: Tensor,
     pub(super) rows: Vec<u32>,
-    pub(super) normed: Tensor,
     /// The head's answers.
     pub scored: Scored,
 }
@@ -102,7 +119,7 @@ impl Decoder {
                 values: &mut cache.values[i],
                 rows,
             });
-            x = block.forward(x, pass, self.rope.as_ref(), slot).0;
+            x = block.forward(x, pass, self.rope.as_ref(), slot);
         }
         x
     }
@@ -110,31 +127,32 @@ impl Decoder {
     /// Log-probabilities of wanted targets at the packed rows `rows`, without gradient. `wanted` speaks of those
     /// rows in their order.
     pub fn score(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Scored {
-        let x = self.residual(pass, None);
-        let normed = self.final_norm.forward(&gather::forward(&x, rows));
-        head::forward(&normed, &self.head().weight, wanted, Keep::Scores)
+        let top = gather::forward(&self.residual(pass, None), rows);
+        head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, Keep::Scores)
     }
 
-    /// The same with everything kept that [`Decoder::backward`] needs.
-    pub fn score_with_tape(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Tape {
+    /// The same with a tape for [`Decoder::backward`].
+    pub fn score_with_tape(&self, pass: &Pass, rows: &[u32], wanted: &Wanted, activations: Activations) -> Tape {
         let mut x = self.embed(&pass.batch);
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            let (output, tape) = block.forward(x, pass, self.rope.as_ref(), None);
-            blocks.push(tape);
+            let (output, tape) = block.forward_with_tape(x, pass, self.rope.as_ref());
+            blocks.push(match activations {
+                Activations::Kept => Kept::Whole(tape),
+                Activations::Recomputed => Kept::Input(tape.into_input()),
+            });
             x = output;
         }
         let top = gather::forward(&x, rows);
-        let normed = self.final_norm.forward(&top);
-        let scored = head::forward(&normed, &self.head().weight, wanted, Keep::ForBackward);
-        Tape { blocks, top, rows: rows.to_vec(), normed, scored }
+        drop(x);
+        let scored = head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, Keep::ForBackward);
+        Tape { blocks, top, rows: rows.to_vec(), scored }
     }
 
     /// Logits after the tokens at packed rows `rows`; keys and values of all tokens go to the cache's rows
     /// `cache_rows`, and the batch's plan speaks of cache rows.  `[rows, vocab]`
     pub fn logits(&self, pass: &Pass, cache: &mut KvCache, cache_rows: &[u32], rows: &[u32]) -> Tensor {
-        let x = self.residual(pass, Some((cache, cache_rows)));
-        let normed = self.final_norm.forward(&gather::forward(&x, rows));
-        head::logits(&normed, &self.head().weight)
+        let top = gather::forward(&self.residual(pass, Some((cache, cache_rows))), rows);
+        head::logits(&self.final_norm.forward(&top), &self.head().weight)
     }
 }

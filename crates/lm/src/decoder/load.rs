@@ -43,6 +43,64 @@ fn build(source: &dyn TensorSource, config: &ModelConfig, device: &Device, preci
     }
 }
 
+/// Modules that read the same input, to be stacked into one projection.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Names within the model, each with its number of outputs.
+    pub modules: Vec<(String, usize)>,
+    /// Number of inputs.
+    pub inputs: usize,
+    /// Whether there are biases.
+    pub bias: bool,
+}
+
+/// The projections of a block.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockShapes {
+    pub qkv: Shape,
+    pub attention_out: Shape,
+    /// Gate and up where the family has both.
+    pub up: Shape,
+    pub down: Shape,
+}
+
+/// What module paths start with in `transformers`.
+pub(crate) fn module_prefix(family: Family) -> &'static str {
+    match family {
+        Family::Gpt2 => "transformer.",
+        Family::Llama => "model.",
+    }
+}
+
+/// Names and shapes of a block's projections.
+pub(crate) fn block_shapes(config: &ModelConfig, layer: usize) -> BlockShapes {
+    let (d, mlp) = (config.hidden_size, config.mlp_size);
+    let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+    let shape = |modules: &[(&str, usize)], inputs, bias| {
+        let stack = if config.family == Family::Gpt2 { "h" } else { "layers" };
+        let named = |(name, outputs): &(&str, usize)| (format!("{stack}.{layer}.{name}"), *outputs);
+        Shape { modules: modules.iter().map(named).collect(), inputs, bias }
+    };
+    match config.family {
+        Family::Gpt2 => BlockShapes {
+            qkv: shape(&[("attn.c_attn", 3 * d)], d, true),
+            attention_out: shape(&[("attn.c_proj", d)], d, true),
+            up: shape(&[("mlp.c_fc", mlp)], d, true),
+            down: shape(&[("mlp.c_proj", d)], mlp, true),
+        },
+        Family::Llama => BlockShapes {
+            qkv: shape(
+                &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
+                d,
+                config.attention_bias,
+            ),
+            attention_out: shape(&[("self_attn.o_proj", d)], q, config.attention_bias),
+            up: shape(&[("mlp.gate_proj", mlp), ("mlp.up_proj", mlp)], d, config.mlp_bias),
+            down: shape(&[("mlp.down_proj", d)], mlp, config.mlp_bias),
+        },
+    }
+}
+
 /// Builds projections and numbers them.
 struct Builder<'a> {
     loader: Loader<'a>,
@@ -53,16 +111,15 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// A projection of modules `(name, outputs)` that read the same `input` values.
-    fn projection(&mut self, modules: &[(String, usize)], input: usize, bias: bool) -> Result<Projection> {
+    fn projection(&mut self, shape: Shape) -> Result<Projection> {
         let named = |suffix: &str| -> Vec<(String, usize)> {
-            modules.iter().map(|(name, out)| (format!("{name}.{suffix}"), *out)).collect()
+            shape.modules.iter().map(|(name, out)| (format!("{name}.{suffix}"), *out)).collect()
         };
-        let weight = self.loader.matrix(&named("weight"), input, self.stored)?;
-        let bias = bias.then(|| self.loader.vector(&named("bias"))).transpose()?;
+        let weight = self.loader.matrix(&named("weight"), shape.inputs, self.stored)?;
+        let bias = shape.bias.then(|| self.loader.vector(&named("bias"))).transpose()?;
         let mut first = 0;
         let mut parts = Vec::new();
-        for (name, out) in modules {
+        for (name, out) in &shape.modules {
             parts.push(Part { module: format!("{}{name}", self.module_prefix), columns: first..first + out });
             first += out;
         }
@@ -108,23 +165,23 @@ fn builder<'a>(
 }
 
 fn gpt2(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
-    let mut build = builder(loader, "transformer.", Stored::InOut, "wte.weight")?;
-    let d = config.hidden_size;
+    let mut build = builder(loader, module_prefix(config.family), Stored::InOut, "wte.weight")?;
     let embedding = build.table("wte.weight", config.vocab_size, config)?;
     let positions = build.table("wpe.weight", config.max_positions, config)?;
     let mut blocks = Vec::new();
     for layer in 0..config.layers {
         let at = |name: &str| format!("h.{layer}.{name}");
+        let shapes = block_shapes(config, layer);
         blocks.push(Block {
             attention_norm: build.layer_norm(&at("ln_1"), config)?,
-            qkv: build.projection(&[(at("attn.c_attn"), 3 * d)], d, true)?,
+            qkv: build.projection(shapes.qkv)?,
             heads: heads(config, layer),
-            attention_out: build.projection(&[(at("attn.c_proj"), d)], d, true)?,
+            attention_out: build.projection(shapes.attention_out)?,
             mlp_norm: build.layer_norm(&at("ln_2"), config)?,
-            up: build.projection(&[(at("mlp.c_fc"), config.mlp_size)], d, true)?,
+            up: build.projection(shapes.up)?,
             activation: activation(config),
             gated: false,
-            down: build.projection(&[(at("mlp.c_proj"), d)], config.mlp_size, true)?,
+            down: build.projection(shapes.down)?,
         });
     }
     let final_norm = build.layer_norm("ln_f", config)?;
@@ -132,25 +189,22 @@ fn gpt2(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
 }
 
 fn llama(loader: Loader, config: &ModelConfig) -> Result<Decoder> {
-    let mut build = builder(loader, "model.", Stored::OutIn, "embed_tokens.weight")?;
-    let d = config.hidden_size;
-    let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+    let mut build = builder(loader, module_prefix(config.family), Stored::OutIn, "embed_tokens.weight")?;
     let embedding = build.table("embed_tokens.weight", config.vocab_size, config)?;
     let mut blocks = Vec::new();
     for layer in 0..config.layers {
         let at = |name: &str| format!("layers.{layer}.{name}");
-        let qkv = [(at("self_attn.q_proj"), q), (at("self_attn.k_proj"), kv), (at("self_attn.v_proj"), kv)];
-        let up = [(at("mlp.gate_proj"), config.mlp_size), (at("mlp.up_proj"), config.mlp_size)];
+        let shapes = block_shapes(config, layer);
         blocks.push(Block {
             attention_norm: build.rms_norm(&at("input_layernorm"), config)?,
-            qkv: build.projection(&qkv, d, config.attention_bias)?,
+            qkv: build.projection(shapes.qkv)?,
             heads: heads(config, layer),
-            attention_out: build.projection(&[(at("self_attn.o_proj"), d)], q, config.attention_bias)?,
+            attention_out: build.projection(shapes.attention_out)?,
             mlp_norm: build.rms_norm(&at("post_attention_layernorm"), config)?,
-            up: build.projection(&up, d, config.mlp_bias)?,
+            up: build.projection(shapes.up)?,
             activation: activation(config),
             gated: true,
-            down: build.projection(&[(at("mlp.down_proj"), d)], config.mlp_size, config.mlp_bias)?,
+            down: build.projection(shapes.down)?,
         });
     }
     let final_norm = build.rms_norm("norm", config)?;

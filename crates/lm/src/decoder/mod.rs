@@ -9,7 +9,8 @@ mod norm;
 mod projection;
 
 pub use backward::Gradients;
-pub use forward::{Batch, Dropout, KvCache, Pass, Tape};
+pub use forward::{Activations, Batch, Dropout, KvCache, Pass, Tape};
+pub(crate) use load::{BlockShapes, Shape, block_shapes, module_prefix};
 pub use projection::{Part, Projection};
 
 use amortize_engine::Device;

@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use amortize_engine::Tensor;
+use amortize_engine::ops::lora::LowRank;
 use amortize_engine::ops::{dropout, elementwise, linear, lora};
 
 use super::backward::Backward;
 use super::forward::Pass;
+use crate::adapter::{Adapter, LoraSite};
 use crate::parameters::{Matrix, Vector};
 
 /// One named module within a projection.
@@ -42,18 +44,31 @@ impl Projection {
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> (Tensor, ProjectionTape) {
         let mut y = linear::forward(x, &self.weight.weight, self.bias.as_ref().map(|bias| &bias.value));
-        let mut tape = Vec::new();
-        if let Some(adapter) = pass.adapter {
-            for number in adapter.sites_of(self.index) {
-                let site = &adapter.sites()[*number];
-                let dropped = pass.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
-                let input = dropped.as_ref().unwrap_or(x);
-                let scale = adapter.config().scale();
-                let update = adapter.packed(*number, self.weight.weight.precision());
-                tape.push(lora::forward(input, update, scale, &mut y, site.columns.clone()));
-            }
-        }
-        (y, ProjectionTape(tape))
+        let tape = self.for_sites(x, pass, |adapter, site, input, update| {
+            lora::forward(input, update, adapter.config().scale(), &mut y, site.columns.clone())
+        });
+        (y, tape)
+    }
+
+    /// The tape alone.
+    pub(super) fn tape(&self, x: &Tensor, pass: &Pass) -> ProjectionTape {
+        self.for_sites(x, pass, |_, _, input, update| lora::inner(input, update))
+    }
+
+    /// What `f` makes of the input of every adapter on the projection.
+    fn for_sites(
+        &self,
+        x: &Tensor,
+        pass: &Pass,
+        mut f: impl FnMut(&Adapter, &LoraSite, &Tensor, &LowRank) -> Tensor,
+    ) -> ProjectionTape {
+        let Some(adapter) = pass.adapter else { return ProjectionTape(Vec::new()) };
+        let site = |number: &usize| {
+            let dropped = pass.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
+            let update = adapter.packed(*number, self.weight.weight.precision());
+            f(adapter, &adapter.sites()[*number], dropped.as_ref().unwrap_or(x), update)
+        };
+        ProjectionTape(adapter.sites_of(self.index).iter().map(site).collect())
     }
 
     /// Adds to the gradients of weights, adapters and, where there is one, the input.

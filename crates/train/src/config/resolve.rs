@@ -141,6 +141,7 @@ fn train(reader: &mut Reader) -> TrainSection {
         queries_per_step: reader.or("train.queries_per_step", 32, COUNT),
         samples_per_query: reader.or("train.samples_per_query", 8, COUNT),
         micro_batch: reader.or("train.micro_batch", 0, WHOLE),
+        recompute: reader.or("train.recompute", false, BOOL),
         checkpoint_every: reader.or("train.checkpoint_every", 100, COUNT),
         samples_every: reader.or("train.samples_every", 10, COUNT),
         threads: reader.or("train.threads", 0, WHOLE),

@@ -311,6 +311,8 @@ pub struct TrainSection {
     pub samples_per_query: usize,
     /// Trajectories per forward and backward pass, 0 for all at once; the gradients equal the whole batch's.
     pub micro_batch: usize,
+    /// Whether the backward pass computes activations again instead of keeping them; the gradients are the same.
+    pub recompute: bool,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
     /// Steps between writes of `samples.jsonl`.

@@ -229,6 +229,7 @@ fn every_range_is_checked() {
         ("train.queries_per_step", vec!["0"], count),
         ("train.samples_per_query", vec!["0"], count),
         ("train.micro_batch", vec!["-1"], whole),
+        ("train.recompute", vec!["1"], "true or false"),
         ("train.checkpoint_every", vec!["0"], count),
         ("train.samples_every", vec!["0"], count),
         ("train.threads", vec!["-1"], whole),

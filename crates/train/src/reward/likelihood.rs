@@ -7,13 +7,10 @@ use amortize_engine::SegmentId;
 use amortize_gfn::diagnostics::log_sum_exp;
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, TokenMask};
-use amortize_lm::{Forest, Policy, Questions};
+use amortize_lm::{Forest, Policy, Questions, ROWS_AT_ONCE};
 
 use crate::config::RewardMask;
 use crate::error::{Result, TrainError};
-
-/// Packed rows after which a forward pass is made: enough to keep the products busy, and a bound on their memory.
-const ROWS_AT_ONCE: usize = 4096;
 
 /// The untempered reward p_LM(Z ⊤ Y | X), which is proportional to p_LM(X Z ⊤ Y); Y may be absent.
 ///

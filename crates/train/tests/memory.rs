@@ -1,0 +1,128 @@
+//! What a run is said to take in memory against what its tensors really take.
+
+mod common;
+
+use std::path::Path;
+
+use amortize_gfn::Query;
+use amortize_lm::config::ModelConfig;
+use amortize_lm::footprint::Footprint;
+use amortize_lm::{Device, Model, Policy, Precision};
+use amortize_train::config::{Config, RewardMask};
+use amortize_train::memory::Forecast;
+use amortize_train::reward::Target;
+use amortize_train::settings;
+use amortize_train::task::{Prompt, Task, action_space};
+use amortize_train::trainer::{State, Trainer};
+
+const GPT2: &str = r#"{"model_type": "gpt2", "n_layer": 6, "n_embd": 96, "n_head": 4, "vocab_size": 3000,
+    "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}"#;
+const LLAMA: &str = r#"{"model_type": "llama", "num_hidden_layers": 5, "hidden_size": 96, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 320, "vocab_size": 2500,
+    "max_position_embeddings": 256, "bos_token_id": 0, "eos_token_id": 0}"#;
+
+/// Trajectories that are all of the longest length, so that the most is taken that may be.
+const SETS: [&str; 9] = [
+    "policy.min_length=24",
+    "policy.max_length=24",
+    "policy.stop_tokens=[7]",
+    "explore.on_policy=1",
+    "explore.tempered=0",
+    "explore.replay=0",
+    "train.queries_per_step=3",
+    "train.samples_per_query=8",
+    "evaluate.every=0",
+];
+
+fn model(shape: &str) -> Model {
+    let config = ModelConfig::from_json(shape, Path::new("config.json")).expect("a valid shape");
+    Model::random(config, 1, &Device::cpu(), Precision::F32).expect("a random model")
+}
+
+/// Three queries of a few lengths.
+fn task(config: &Config, model: &Model) -> Task {
+    let prompt = |len: u32| {
+        let query = Query::new((0..len).map(|i| 11 + i * len).collect(), Vec::new());
+        Prompt { text: format!("{len} tokens"), suffix: None, query }
+    };
+    let actions = action_space(&config.policy, model).expect("an action space");
+    Task { train: [30, 21, 33].map(prompt).to_vec(), validation: Vec::new(), actions }
+}
+
+/// What was said and what was taken, in bytes of tensors.
+#[derive(Debug)]
+struct Figures {
+    said: usize,
+    taken: usize,
+}
+
+impl Figures {
+    fn assert_close(&self, what: &str) {
+        let ratio = self.said as f64 / self.taken as f64;
+        assert!((0.8..1.25).contains(&ratio), "{what}: {self:?}");
+    }
+}
+
+/// Tensors of a training step: those that stay between steps, and at its peak.
+fn step(shape: &str, sets: &[&str]) -> [Figures; 2] {
+    let config = common::config(&[&SETS, sets].concat());
+    let model = model(shape);
+    let vectors = model.decoder.device().memory().in_use;
+    let task = task(&config, &model);
+    let forecast = Forecast::new(&config, &model, &task).expect("a forecast");
+    let footprint = Footprint::new(&model.config, &settings::adapter(&config.adapter)).expect("a footprint");
+    let state = State::new(&config, &model, &task).expect("a state");
+    let target = Target::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);
+    let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };
+    let kept = model.decoder.device().memory().in_use - vectors;
+    trainer.step().expect("a step");
+    let peak = model.decoder.device().memory().peak - vectors;
+    let turns = [forecast.sampling, forecast.scoring, forecast.gradients];
+    let turn = turns.iter().map(|need| need.tensors).max().expect("three turns");
+    [
+        // All but the gradients.
+        Figures { said: footprint.trained() * 3 / 4, taken: kept },
+        Figures { said: footprint.trained() + turn, taken: peak },
+    ]
+}
+
+#[test]
+fn a_forecast_comes_true() {
+    for (name, shape) in [("gpt2", GPT2), ("llama", LLAMA)] {
+        for sets in [
+            &["adapter.rank=8"][..],
+            &["adapter.rank=8", "train.recompute=true"],
+            &["adapter.rank=8", "train.micro_batch=8"],
+            &["adapter.rank=8", "train.micro_batch=5", "train.recompute=true"],
+            &["adapter.rank=64", "adapter.dropout=0.1"],
+            &["adapter.rank=4", "adapter.target_modules=.*\\.(c_proj|down_proj)"],
+        ] {
+            let [kept, peak] = step(shape, sets);
+            kept.assert_close(&format!("{name} {sets:?}, kept"));
+            peak.assert_close(&format!("{name} {sets:?}, peak"));
+        }
+    }
+}
+
+/// Recomputation and small micro-batches are worth their while, and the forecast knows it.
+#[test]
+fn what_is_to_save_memory_does() {
+    let peaks = |sets: &[&str]| step(GPT2, &[&["adapter.rank=8"], sets].concat()).map(|figures| figures.taken)[1];
+    let all = peaks(&[]);
+    assert!(peaks(&["train.recompute=true"]) < all * 6 / 10);
+    assert!(peaks(&["train.micro_batch=8"]) < all * 6 / 10);
+}
+
+#[test]
+fn weights_take_what_their_footprint_says() {
+    for shape in [GPT2, LLAMA] {
+        let model = model(shape);
+        let config = common::config(&[]);
+        let footprint = Footprint::new(&model.config, &settings::adapter(&config.adapter)).expect("a footprint");
+        let values = model.decoder.parameter_count() * size_of::<f32>();
+        let rotations = if shape == LLAMA { 256 * 16 * size_of::<f32>() } else { 0 };
+        assert_eq!(footprint.weights(Precision::F32), values + rotations);
+        let adapter = State::new(&config, &model, &task(&common::config(&SETS), &model)).expect("a state").adapter;
+        assert_eq!(footprint.trained(), 4 * adapter.parameter_count() * size_of::<f32>());
+    }
+}
