@@ -47,9 +47,18 @@ impl<L, X> PanelProduct<'_, L, X> {
     fn finish(&self, row: usize, sums: &[f32]) {
         // SAFETY: a panel is one task, and these columns are this panel's alone.
         let y = unsafe { self.y.row(row, self.columns.clone()) };
+        // All but a last panel have a length that the compiler can see, and so no loops.
+        match y.len() {
+            WIDTH => self.write(&mut y[..WIDTH], &sums[..WIDTH]),
+            len => self.write(y, &sums[..len]),
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, y: &mut [f32], sums: &[f32]) {
         match self.start {
             Start::There => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
-            Start::Zero => y.copy_from_slice(&sums[..y.len()]),
+            Start::Zero => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
             Start::Bias(bias) => y.iter_mut().zip(sums.iter().zip(bias)).for_each(|(y, (sum, bias))| *y = sum + bias),
         }
     }
