@@ -55,10 +55,12 @@ fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M]
             sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
         }
     }
-    sums.map(|sums: [__m512; 2]| {
+    let mut lines = [[0.0; WIDTH]; M];
+    for (line, sums) in lines.iter_mut().zip(sums) {
         // SAFETY: two vectors of 16 are 32 values.
-        unsafe { transmute::<[__m512; 2], [f32; WIDTH]>(sums) }
-    })
+        *line = unsafe { transmute::<[__m512; 2], [f32; WIDTH]>(sums) };
+    }
+    lines
 }
 
 /// A tile of scaled rows in the order in which a kernel reads it.  `[row]` to `[value, row]`
