@@ -78,7 +78,7 @@ fn task(config: &Config, model: &Model, sizes: &Sizes, suffix: usize) -> Result<
     let mut rng = random("query");
     let x = tokens(&mut rng, model, sizes.prompt);
     let query = Query::new(x, tokens(&mut rng, model, suffix));
-    let prompt = Prompt { text: "random tokens".into(), query };
+    let prompt = Prompt { text: "random tokens".into(), suffix: None, query };
     Ok(Task { train: vec![prompt], validation: Vec::new(), actions: action_space(&config.policy, model)? })
 }
 
