@@ -20,4 +20,4 @@ pub use case::{Case, Outcome};
 pub use error::{BenchError, Result};
 pub use shape::Shape;
 pub use sizes::{Dimension, Sizes, Sweep};
-pub use workload::Workload;
+pub use workload::{Lora, Sites, Workload};

@@ -38,8 +38,7 @@ pub(crate) trait TensorSource {
     /// `[rows, cols]`
     fn for_rows(&self, name: &str, shape: [usize; 2], f: &mut dyn FnMut(usize, &[f32])) -> Result<()>;
 
-    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
-    /// differ in how deep they nest it.
+    /// The first candidate that, put before `probe`, names a tensor.
     fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str>;
 }
 
@@ -108,6 +107,14 @@ impl Weights {
         self.shards[*shard].find(name, shape)
     }
 
+    /// The first candidate that, put before `probe`, names a tensor: checkpoints of one architecture
+    /// differ in how deep they nest it.
+    pub fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
+        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
+        let found = candidates.iter().find(fits).copied();
+        found.ok_or_else(|| self.missing(probe))
+    }
+
     fn missing(&self, name: &str) -> LmError {
         LmError::MissingTensor {
             path: self.path.clone(),
@@ -132,9 +139,7 @@ impl TensorSource for Weights {
     }
 
     fn prefix<'a>(&self, candidates: &[&'a str], probe: &str) -> Result<&'a str> {
-        let fits = |candidate: &&&str| self.contains(&format!("{candidate}{probe}"));
-        let found = candidates.iter().find(fits).copied();
-        found.ok_or_else(|| self.missing(probe))
+        Weights::prefix(self, candidates, probe)
     }
 }
 

@@ -35,16 +35,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 
 /// Every workload at every size in every precision.
 fn cases(args: &BenchArgs) -> Vec<Case> {
-    let or_all = |given: &[Workload]| if given.is_empty() { Workload::ALL.to_vec() } else { given.to_vec() };
-    let precisions = if args.precisions.is_empty() { PRECISIONS.to_vec() } else { args.precisions.clone() };
-    let sizes = args.sizes();
-    let sizes = args.sweep.as_ref().map_or(vec![sizes], |sweep| sweep.over(sizes));
+    let workloads: &[Workload] = if args.workloads.is_empty() { &Workload::ALL } else { &args.workloads };
+    let precisions: &[Precision] = if args.precisions.is_empty() { &PRECISIONS } else { &args.precisions };
+    let sizes = args.sweep.as_ref().map_or(vec![args.sizes()], |sweep| sweep.over(args.sizes()));
     let mut cases = Vec::new();
-    for workload in or_all(&args.workloads) {
-        for precision in &precisions {
+    for workload in workloads {
+        for precision in precisions {
             cases.extend(sizes.iter().map(|sizes| Case {
                 shape: args.shape,
-                workload,
+                workload: *workload,
                 precision: *precision,
                 sizes: *sizes,
                 repeats: args.repeats,
@@ -70,7 +69,9 @@ fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
     ];
     let mut command = Command::new(std::env::current_exe().context("cannot find this program to start it again")?);
     command.args(["bench", "--json"]).stdin(Stdio::null());
-    options.iter().for_each(|(name, value)| _ = command.args([name, &value.as_str()]));
+    for (name, value) in &options {
+        command.args([name, value.as_str()]);
+    }
     let output = command.output().context("cannot start this program again")?;
     let name = format!("{} in {}", case.workload, case.precision);
     if !output.status.success() {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod evaluate;
+mod infilling;
 mod interrupts;
 mod runs;
 mod sample;

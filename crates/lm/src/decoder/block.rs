@@ -164,13 +164,12 @@ impl Block {
 
     fn feed_forward_backward(&self, tape: &FeedForwardTape, dx: &mut Tensor, pass: &mut Backward) {
         let activated = self.activate(&tape.up);
-        let mut d_activated = zeros_like(&activated);
-        self.down.backward(dx, &activated, &tape.down_tape, pass, Some(&mut d_activated));
+        let d_activated = self.down.backward(dx, &activated, &tape.down_tape, pass, true);
         drop(activated);
+        let d_activated = d_activated.expect("asked for");
         let d_up = self.activation_backward(&tape.up, d_activated);
         let normed = self.mlp_norm.forward(&tape.input);
-        let mut d_normed = zeros_like(&normed);
-        self.up.backward(&d_up, &normed, &tape.up_tape, pass, Some(&mut d_normed));
+        let d_normed = self.up.backward(&d_up, &normed, &tape.up_tape, pass, true).expect("asked for");
         self.mlp_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
     }
 
@@ -182,21 +181,17 @@ impl Block {
         rope: Option<&RopeTable>,
         below: bool,
     ) {
-        let mut d_attended = zeros_like(&tape.attended.out);
-        self.attention_out.backward(dx, &tape.attended.out, &tape.out_tape, pass, Some(&mut d_attended));
-        let mut d_qkv = zeros_like(&tape.qkv);
+        let d_attended = self.attention_out.backward(dx, &tape.attended.out, &tape.out_tape, pass, true);
+        let d_attended = d_attended.expect("asked for");
+        let mut d_qkv = dx.device().zeros(tape.qkv.rows(), tape.qkv.cols());
         let plan = pass.forward.batch.plan;
         attention::backward(plan, self.heads, &tape.qkv, &tape.attended, &d_attended, &mut d_qkv);
         if let Some(table) = rope {
             rope::backward(&mut d_qkv, self.rotated_columns(), pass.forward.batch.depths, table);
         }
         let normed = self.attention_norm.forward(&tape.input);
-        if below {
-            let mut d_normed = zeros_like(&normed);
-            self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, Some(&mut d_normed));
+        if let Some(d_normed) = self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, below) {
             self.attention_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
-        } else {
-            self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, None);
         }
     }
 
@@ -207,8 +202,4 @@ impl Block {
         activation::backward(self.activation, up, &mut d_activated);
         d_activated
     }
-}
-
-fn zeros_like(x: &Tensor) -> Tensor {
-    x.device().zeros(x.rows(), x.cols())
 }

@@ -71,25 +71,23 @@ impl Projection {
         ProjectionTape(adapter.sites_of(self.index).iter().map(site).collect())
     }
 
-    /// Adds to the gradients of weights, adapters and, where there is one, the input.
+    /// Adds to the gradients of weights and adapters. Returns the gradient of the input, where it is wanted.
     pub(super) fn backward(
         &self,
         dy: &Tensor,
         x: &Tensor,
         tape: &ProjectionTape,
         pass: &mut Backward,
-        mut dx: Option<&mut Tensor>,
-    ) {
-        if let Some(dx) = dx.as_deref_mut() {
-            linear::backward_input(dy, &self.weight.weight, dx);
-        }
+        want_dx: bool,
+    ) -> Option<Tensor> {
+        let mut dx = want_dx.then(|| linear::backward_input(dy, &self.weight.weight));
         if let Some(base) = pass.gradients.base.as_mut() {
             linear::backward_weight(dy, x, base.get_mut(self.weight.id));
             if let Some(bias) = &self.bias {
                 linear::backward_bias(dy, base.get_mut(bias.id));
             }
         }
-        let Some(adapter) = pass.forward.adapter else { return };
+        let Some(adapter) = pass.forward.adapter else { return dx };
         let gradients = pass.gradients.adapter.as_mut().expect("an adapted pass has room for the adapter's gradients");
         for (number, u) in adapter.sites_of(self.index).iter().zip(&tape.0) {
             let site = &adapter.sites()[*number];
@@ -101,15 +99,16 @@ impl Projection {
             let scale = adapter.config().scale();
             let applied = lora::Applied { x: input, u, scale, columns: site.columns.clone() };
             let update = adapter.packed(*number, self.weight.weight.precision());
-            match (&mask, dx.as_deref_mut()) {
+            match (&mask, &mut dx) {
                 (Some(mask), Some(dx)) => {
                     let mut d_dropped = dx.device().zeros(dx.rows(), dx.cols());
                     lora::backward(dy, &applied, update, into, Some(&mut d_dropped));
                     dropout::in_place(&mut d_dropped, mask);
                     elementwise::add(dx, &d_dropped);
                 }
-                (_, dx) => lora::backward(dy, &applied, update, into, dx),
+                (_, dx) => lora::backward(dy, &applied, update, into, dx.as_mut()),
             }
         }
+        dx
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use pulp::Simd;
-use pulp::bytemuck::{Zeroable, cast_slice};
+use pulp::bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
@@ -44,12 +44,21 @@ pub(super) struct PanelProduct<'a, L, X> {
 
 impl<L, X> PanelProduct<'_, L, X> {
     #[inline(always)]
-    fn finish(&self, row: usize, sums: &[f32]) {
+    fn finish(&self, row: usize, sums: &[f32; WIDTH]) {
         // SAFETY: a panel is one task, and these columns are this panel's alone.
         let y = unsafe { self.y.row(row, self.columns.clone()) };
+        // All but a last panel have a length that the compiler can see, and so no loops.
+        match y.len() {
+            WIDTH => self.write(&mut y[..WIDTH], sums),
+            len => self.write(y, &sums[..len]),
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, y: &mut [f32], sums: &[f32]) {
         match self.start {
             Start::There => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
-            Start::Zero => y.copy_from_slice(&sums[..y.len()]),
+            Start::Zero => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
             Start::Bias(bias) => y.iter_mut().zip(sums.iter().zip(bias)).for_each(|(y, (sum, bias))| *y = sum + bias),
         }
     }
@@ -104,8 +113,14 @@ impl PanelProduct<'_, Line, f32> {
                 }
             }
         }
-        for (row, sums) in tile.clone().zip(&sums) {
-            self.finish(row, cast_slice::<S::f32s, f32>(sums));
+        // A copy in memory: the sums themselves must stay in registers.
+        let mut lines = [[0.0; WIDTH]; M];
+        for (line, sums) in lines.iter_mut().zip(&sums) {
+            let line: &mut [S::f32s] = cast_slice_mut(line);
+            line.iter_mut().zip(sums).for_each(|(line, sum)| *line = *sum);
+        }
+        for (row, line) in tile.clone().zip(&lines) {
+            self.finish(row, line);
         }
     }
 }
