@@ -51,42 +51,6 @@ impl Need {
     }
 }
 
-/// A module with an adapter.
-struct Site {
-    inputs: usize,
-    outputs: usize,
-}
-
-/// The modules of a model that an adapter sits on.
-fn sites(config: &ModelConfig, modules: &TargetModules) -> Result<Vec<Site>> {
-    let prefix = module_prefix(config.family);
-    let mut all = Vec::new();
-    for layer in 0..config.layers {
-        let BlockShapes { qkv, attention_out, up, down } = block_shapes(config, layer);
-        for Shape { modules, inputs, .. } in [qkv, attention_out, up, down] {
-            let named = |(name, outputs)| (format!("{prefix}{name}"), Site { inputs, outputs });
-            all.extend(modules.into_iter().map(named));
-        }
-    }
-    let paths = modules.select(all.iter().map(|(path, _)| path.as_str()))?;
-    let chosen: BTreeSet<String> = paths.into_iter().map(String::from).collect();
-    Ok(all.into_iter().filter(|(path, _)| chosen.contains(path)).map(|(_, site)| site).collect())
-}
-
-/// Numbers that a row has at the places of a block.
-#[derive(Clone, Copy, Debug)]
-struct Widths {
-    /// The residual stream.
-    hidden: usize,
-    qkv: usize,
-    /// What attention gives.
-    attended: usize,
-    heads: usize,
-    /// Gate and up where there are both.
-    up: usize,
-    mlp: usize,
-}
-
 impl Footprint {
     /// Of a model under an adapter of this kind.
     ///
@@ -223,4 +187,40 @@ impl Footprint {
         let Widths { hidden, qkv, up, mlp, .. } = self.widths;
         (rows * qkv.max(up).max(mlp)).max(asked * (hidden + self.head_chunk())) * FLOAT
     }
+}
+
+/// Numbers that a row has at the places of a block.
+#[derive(Clone, Copy, Debug)]
+struct Widths {
+    /// The residual stream.
+    hidden: usize,
+    qkv: usize,
+    /// What attention gives.
+    attended: usize,
+    heads: usize,
+    /// Gate and up where there are both.
+    up: usize,
+    mlp: usize,
+}
+
+/// A module with an adapter.
+struct Site {
+    inputs: usize,
+    outputs: usize,
+}
+
+/// The modules of a model that an adapter sits on.
+fn sites(config: &ModelConfig, modules: &TargetModules) -> Result<Vec<Site>> {
+    let prefix = module_prefix(config.family);
+    let mut all = Vec::new();
+    for layer in 0..config.layers {
+        let BlockShapes { qkv, attention_out, up, down } = block_shapes(config, layer);
+        for Shape { modules, inputs, .. } in [qkv, attention_out, up, down] {
+            let named = |(name, outputs)| (format!("{prefix}{name}"), Site { inputs, outputs });
+            all.extend(modules.into_iter().map(named));
+        }
+    }
+    let paths = modules.select(all.iter().map(|(path, _)| path.as_str()))?;
+    let chosen: BTreeSet<String> = paths.into_iter().map(String::from).collect();
+    Ok(all.into_iter().filter(|(path, _)| chosen.contains(path)).map(|(_, site)| site).collect())
 }

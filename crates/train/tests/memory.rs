@@ -11,6 +11,7 @@ use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::memory::Forecast;
 use amortize_train::reward::Target;
+use amortize_train::sampling::{SampleOptions, draw};
 use amortize_train::settings;
 use amortize_train::task::{Prompt, Task, action_space};
 use amortize_train::trainer::{State, Trainer};
@@ -87,30 +88,60 @@ fn step(shape: &str, sets: &[&str]) -> [Figures; 2] {
 }
 
 #[test]
-fn a_forecast_comes_true() {
-    for (name, shape) in [("gpt2", GPT2), ("llama", LLAMA)] {
-        for sets in [
-            &["adapter.rank=8"][..],
-            &["adapter.rank=8", "train.recompute=true"],
-            &["adapter.rank=8", "train.micro_batch=8"],
-            &["adapter.rank=8", "train.micro_batch=5", "train.recompute=true"],
-            &["adapter.rank=64", "adapter.dropout=0.1"],
-            &["adapter.rank=4", "adapter.target_modules=.*\\.(c_proj|down_proj)"],
-        ] {
-            let [kept, peak] = step(shape, sets);
-            kept.assert_close(&format!("{name} {sets:?}, kept"));
-            peak.assert_close(&format!("{name} {sets:?}, peak"));
-        }
+fn a_forecast_of_a_step_comes_true() {
+    let wide = ["adapter.rank=64", "adapter.dropout=0.1"];
+    let some = ["adapter.rank=4", "adapter.target_modules=.*\\.(c_proj|down_proj)", "train.micro_batch=8"];
+    for (name, shape, sets) in [
+        ("gpt2", GPT2, &["adapter.rank=8", "train.micro_batch=5", "train.recompute=true"][..]),
+        ("gpt2", GPT2, &some),
+        ("llama", LLAMA, &["adapter.rank=8", "train.recompute=true"]),
+        ("llama", LLAMA, &wide),
+    ] {
+        let [kept, peak] = step(shape, sets);
+        kept.assert_close(&format!("{name} {sets:?}, kept"));
+        peak.assert_close(&format!("{name} {sets:?}, peak"));
     }
 }
 
-/// Recomputation and small micro-batches are worth their while, and the forecast knows it.
 #[test]
-fn what_is_to_save_memory_does() {
-    let peaks = |sets: &[&str]| step(GPT2, &[&["adapter.rank=8"], sets].concat()).map(|figures| figures.taken)[1];
-    let all = peaks(&[]);
-    assert!(peaks(&["train.recompute=true"]) < all * 6 / 10);
-    assert!(peaks(&["train.micro_batch=8"]) < all * 6 / 10);
+fn what_is_to_save_memory_does_and_the_forecast_knows_it() {
+    let peak = |sets: &[&str]| {
+        let figures = step(GPT2, &[&["adapter.rank=8"], sets].concat());
+        figures[1].assert_close(&format!("{sets:?}"));
+        figures[1].taken
+    };
+    let all = peak(&[]);
+    assert!(peak(&["train.recompute=true"]) < all * 6 / 10);
+    assert!(peak(&["train.micro_batch=8"]) < all * 6 / 10);
+}
+
+/// In a step the gradients take the most; the other turns are looked at one by one.
+#[test]
+fn forecasts_of_sampling_and_scoring_come_true() {
+    for (name, shape) in [("gpt2", GPT2), ("llama", LLAMA)] {
+        let config = common::config(&SETS);
+        let sampler = model(shape);
+        let task = task(&config, &sampler);
+        let forecast = Forecast::new(&config, &sampler, &task).expect("a forecast");
+        let taken = |model: &Model, run: &mut dyn FnMut()| {
+            let before = model.decoder.device().memory().in_use;
+            run();
+            model.decoder.device().memory().peak - before
+        };
+        let options = SampleOptions { n: 8, seed: 1, first: 0, policy_temperature: 1.0, reward_temperature: 1.0 };
+        let mut none = Target::new(common::Rugged { zeros: 0.0 });
+        let mut drawn = None;
+        let sampled = taken(&sampler, &mut || {
+            drawn = draw(Policy::base(&sampler), &mut none, &task.train, &task.actions, &options).ok();
+        });
+        Figures { said: forecast.sampling.tensors, taken: sampled }.assert_close(&format!("{name}, sampling"));
+        let (scorer, drawn) = (model(shape), drawn.expect("draws"));
+        let mut target = Target::continuation(Policy::base(&scorer), &task.actions, RewardMask::Zero);
+        let scored = taken(&scorer, &mut || {
+            target.log_reward(&drawn.queries, &drawn.query_of, &drawn.trajectories).expect("rewards");
+        });
+        Figures { said: forecast.scoring.tensors, taken: scored }.assert_close(&format!("{name}, scoring"));
+    }
 }
 
 #[test]
