@@ -172,7 +172,7 @@ def check(decoder, precision):
 
 
 def peak_rss_mb():
-    """The peak resident memory of this process in MiB."""
+    """The peak resident memory of this process so far in MiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
@@ -199,6 +199,9 @@ def main():
         make = [sys.executable, __file__, "--make", "--cache", args.cache, "--precision", args.precision]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
 
+    import llama_cpp  # noqa: F401
+
+    import_rss_mb = peak_rss_mb()
     decoder = Decoder(path, args.threads, args.kv == "unified")
     if args.check:
         return check(decoder, args.precision)
@@ -218,6 +221,7 @@ def main():
         "all_seconds": seconds,
         "tokens_per_s": SAMPLES * LENGTH / median,
         "peak_rss_mb": peak_rss_mb(),
+        "import_rss_mb": import_rss_mb,
     }
     print(json.dumps(result) if args.json else f"{median:.3f} s, {result['peak_rss_mb']:.0f} MiB")
 

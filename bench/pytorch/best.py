@@ -13,7 +13,7 @@ Each choice here was the fastest of those tried on two AVX-512 cores, at the ben
   them; autograd's way through log_softmax and gather makes three more tables of that size.
 - A token is drawn by inverting the cumulative distribution; torch.multinomial takes ten times as long.
 - The adapter is not merged for sampling: merging and packing again costs what it saves.
-- No torch.compile: see README.md.
+- No torch.compile: with freezing it took 3 % off scoring in bf16, after minutes of compiling for that one shape.
 """
 
 import torch

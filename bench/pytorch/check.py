@@ -16,13 +16,13 @@ SHAPE = Shape(layers=2, width=32, heads=4, vocabulary=61, context=64, prompt=7, 
 TOLERANCE = 2e-5
 
 
-def compare(name, ours, theirs):
+def compare(name, ours, theirs, tolerance=TOLERANCE):
     """Prints the relative difference of two tensors; fails beyond the tolerance."""
     assert ours.shape == theirs.shape, f"{name}: {tuple(ours.shape)} and {tuple(theirs.shape)}"
     difference = ((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30)).item()
     print(f"{name:32} {difference:.1e}")
-    if not difference < TOLERANCE:
-        raise SystemExit(f"{name} differs by more than {TOLERANCE}")
+    if not difference < tolerance:
+        raise SystemExit(f"{name} differs by more than {tolerance}")
 
 
 def trained(model):
@@ -30,23 +30,24 @@ def trained(model):
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def pair(lora, stop):
+def pair(lora, stop, precision="f32"):
     """A model to run as usual, the same for `best`, and inputs. Weights large enough for attention to matter."""
     models = []
     for _ in range(2):
-        model = make_model(SHAPE, replace(lora, dropout=0.0, rank=4))
+        model = make_model(SHAPE, replace(lora, dropout=0.0, rank=4), precision)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())), alpha=0.2)
+                noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+                parameter.add_(noise.to(parameter.dtype), alpha=0.2)
         models.append(model)
     return models[0], models[1], best.Gpt2(models[1], rows=37, train=True), make_inputs(SHAPE, stop)
 
 
-def compare_all(name, ours, theirs):
+def compare_all(name, ours, theirs, tolerance=TOLERANCE):
     """Compares tensors by name."""
     assert ours.keys() == theirs.keys() and ours
     flat = lambda tensors: torch.cat([tensors[key].flatten() for key in sorted(tensors)])
-    compare(name, flat(ours), flat(theirs))
+    compare(name, flat(ours), flat(theirs), tolerance)
 
 
 def check_draws(fast):
@@ -59,6 +60,16 @@ def check_draws(fast):
     print(f"{'draws: worst deviation':32} {deviation.abs().max():.1f} sigma")
     if deviation.abs().max() > 5:
         raise SystemExit("tokens are not drawn with their probabilities")
+
+
+def check_bf16():
+    """That bf16 is no worse than its rounding, on both sides alike."""
+    plain, owner, fast, inputs = pair(SMALL, SHAPE.eos, "bf16")
+    ours, theirs = best.train(fast, list(trained(owner).values()), inputs), usual.train(plain, inputs)
+    compare("bf16: tokens", ours[0], theirs[0], 0.05)
+    gradients = [{name: parameter.grad for name, parameter in trained(model).items()} for model in (owner, plain)]
+    compare_all("bf16: gradients", *gradients, 0.1)
+    compare("bf16: sampled", best.sample(fast, inputs, given=inputs.z)[1], ours[0], 0.05)
 
 
 def main():
@@ -89,6 +100,7 @@ def main():
         compare(f"step-{task}: loss", ours[0], theirs[0])
         change = [{name: p.detach() - before[name] for name, p in trained(model).items()} for model in (owner, plain)]
         compare_all(f"step-{task}: update", *change)
+    check_bf16()
     print("all agree")
 
 
