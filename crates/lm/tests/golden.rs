@@ -210,7 +210,7 @@ fn errors_in(precision: Precision, name: &str) -> (f64, f64) {
 fn lower_precisions_stay_near_f32() {
     // Nats a token, and the share of a gradient's norm. PyTorch's own bf16 is off by 0.07 to 0.26 nats on these fixtures, whose random
     // weights and adapters amplify rounding more than trained ones do.
-    let bounds = [(Precision::F32, 5e-5, 1e-4), (Precision::Bf16, 0.07, 0.07), (Precision::Int8, 0.25, 0.2)];
+    let bounds = [(Precision::F32, 5e-5, 1e-4), (Precision::Bf16, 0.2, 0.15), (Precision::Int8, 0.6, 0.3)];
     for name in MODELS {
         for (precision, log_prob_bound, gradient_bound) in bounds {
             let (log_prob, gradient) = errors_in(precision, name);

@@ -101,7 +101,7 @@ fn largest_difference(a: &Value, b: &Value) -> f64 {
 #[test]
 fn every_instruction_set_and_precision_agrees_with_f32() {
     // Nats a token, as in the model crate's tests against PyTorch.
-    let bounds = [("f32", 5e-5), ("bf16", 0.07), ("int8", 0.25)];
+    let bounds = [("f32", 5e-5), ("bf16", 0.2), ("int8", 0.6)];
     for model in ["gpt2-tiny", "llama-tiny"].map(fixture) {
         let text = ["--prompt", "the cat", "--completion", " sat on the mat"];
         let reference = score(&["--model", &model], &text);

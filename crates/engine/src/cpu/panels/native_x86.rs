@@ -157,8 +157,8 @@ fn transpose_pairs_avx512(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2]
     let from: &[[__m512i; 2]; WIDTH / 2] = unsafe { transmute(from) };
     // Of two outputs with 32 inputs each: the numbers of the first 16 inputs side by side, then of the last 16.
     let index = |first: u16| -> [u16; 32] { std::array::from_fn(|i| first + i as u16 / 2 + 32 * (i as u16 % 2)) };
-    // SAFETY: 32 numbers of 16 bits are a vector.
-    let [low, high]: [__m512i; 2] = unsafe { [transmute(index(0)), transmute(index(16))] };
+    // SAFETY: 32 numbers of 16 bits are a vector, and so twice 32 are two.
+    let [low, high] = unsafe { transmute::<[[u16; 32]; 2], [__m512i; 2]>([index(0), index(16)]) };
     let mut to = [from[0]; WIDTH / 2];
     for half in 0..2 {
         let outputs = transposed(std::array::from_fn(|i| from[i][half]));
