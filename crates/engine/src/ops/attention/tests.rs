@@ -1,0 +1,100 @@
+use super::*;
+use crate::TreeLayout;
+use crate::check::{gradient, tensor, weighted_sum};
+
+const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.6 };
+
+/// Two trees; in the first, children that see parts of their parents, three levels deep.
+fn forest() -> TreeLayout {
+    let mut layout = TreeLayout::new();
+    let prompt = layout.root(3);
+    let z = layout.child(prompt, 3, 4);
+    layout.child(z, 5, 2);
+    layout.child(z, 7, 1);
+    layout.child(prompt, 2, 2);
+    let other = layout.root(2);
+    layout.child(other, 2, 3);
+    layout
+}
+
+fn attend(layout: &TreeLayout, qkv: &Tensor) -> Attended {
+    let columns = |range| qkv.columns(range);
+    let (q, k, v) = (columns(HEADS.q_columns()), columns(HEADS.k_columns()), columns(HEADS.v_columns()));
+    forward(&layout.attention_plan(), HEADS, q, k, v)
+}
+
+/// Attention of one row by its definition, over the rows on its path.
+fn slow_row(qkv: &Tensor, path: &[usize], row: usize, head: usize) -> Vec<f32> {
+    let columns = |base: Range<usize>, head: usize| base.start + head * 3..base.start + head * 3 + 3;
+    let q = &qkv.row(row)[columns(HEADS.q_columns(), head)];
+    let key = |r: usize| &qkv.row(r)[columns(HEADS.k_columns(), head / 2)];
+    let value = |r: usize| &qkv.row(r)[columns(HEADS.v_columns(), head / 2)];
+    let weights: Vec<f32> =
+        path.iter().map(|r| (0.6 * q.iter().zip(key(*r)).map(|(a, b)| a * b).sum::<f32>()).exp()).collect();
+    let total: f32 = weights.iter().sum();
+    (0..3).map(|c| path.iter().zip(&weights).map(|(r, w)| w / total * value(*r)[c]).sum()).collect()
+}
+
+#[test]
+fn every_row_attends_to_its_own_path_alone() {
+    let layout = forest();
+    let qkv = tensor(1, layout.len(), HEADS.qkv_width());
+    let out = attend(&layout, &qkv).out;
+    let mut ids = Vec::new();
+    // Rebuild the segments in order to walk every path.
+    let mut again = TreeLayout::new();
+    ids.push(again.root(3));
+    ids.push(again.child(ids[0], 3, 4));
+    ids.push(again.child(ids[1], 5, 2));
+    ids.push(again.child(ids[1], 7, 1));
+    ids.push(again.child(ids[0], 2, 2));
+    ids.push(again.root(2));
+    ids.push(again.child(ids[5], 2, 3));
+    for id in ids {
+        let path: Vec<usize> = (0..).map_while(|depth| again.row_at(id, depth)).collect();
+        for row in again.rows(id) {
+            let upto = path.iter().position(|r| *r == row).expect("a row is on its own path") + 1;
+            for head in 0..4 {
+                let found = &out.row(row)[head * 3..head * 3 + 3];
+                for (found, expected) in found.iter().zip(slow_row(&qkv, &path[..upto], row, head)) {
+                    assert!((found - expected).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn passes_finite_differences_on_a_forest() {
+    let layout = forest();
+    let qkv = tensor(2, layout.len(), HEADS.qkv_width());
+    let c = tensor(3, layout.len(), 12);
+    let mut d_qkv = qkv.device().zeros(layout.len(), HEADS.qkv_width());
+    backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, &qkv), &c, &mut d_qkv);
+    gradient(&qkv, &d_qkv, |qkv| weighted_sum(&attend(&layout, qkv).out, &c));
+}
+
+#[test]
+fn long_segments_go_in_tiles_and_agree_with_short_ones() {
+    // A chain of one-row segments takes the row path; one long segment takes tiles.
+    let mut long = TreeLayout::new();
+    let rows = 2 * TILE + 5;
+    long.root(rows);
+    let mut chain = TreeLayout::new();
+    let mut last = chain.root(1);
+    for depth in 1..rows {
+        last = chain.child(last, depth, 1);
+    }
+    let qkv = tensor(4, rows, HEADS.qkv_width());
+    let (a, b) = (attend(&long, &qkv), attend(&chain, &qkv));
+    for (a, b) in a.out.host().iter().zip(b.out.host()) {
+        assert!((a - b).abs() < 1e-5);
+    }
+    let c = tensor(5, rows, 12);
+    let (mut da, mut db) = (qkv.device().zeros(rows, 24), qkv.device().zeros(rows, 24));
+    backward(&long.attention_plan(), HEADS, &qkv, &a, &c, &mut da);
+    backward(&chain.attention_plan(), HEADS, &qkv, &b, &c, &mut db);
+    for (a, b) in da.host().iter().zip(db.host()) {
+        assert!((a - b).abs() < 1e-4);
+    }
+}
