@@ -1,6 +1,5 @@
 //! One measurement and its result.
 
-use amortize_engine::probe;
 use amortize_lm::{Device, Model, Precision};
 use amortize_train::memory::peak_rss_mib;
 use serde::{Deserialize, Serialize};
@@ -54,9 +53,9 @@ pub struct Outcome {
     pub sizes: Sizes,
     /// Threads that computed.
     pub threads: usize,
-    /// Arithmetic of large matrix products in this precision, measured after the runs, in flop/s.
+    /// Arithmetic of large matrix products in this precision, in flop/s.
     pub product_rate: f64,
-    /// Reading from memory, measured after the runs, in bytes/s.
+    /// Reading from memory, in bytes/s.
     pub memory_bandwidth: f64,
 }
 
@@ -69,18 +68,17 @@ impl Case {
         self.sizes.check(self.workload, &self.shape.config())
     }
 
-    /// Makes the model, runs the workload, and measures the machine, with rayon's current threads.
+    /// Makes the model and runs the workload with rayon's current threads. The machine is measured unless it was before.
     ///
     /// # Errors
     /// As [`Case::check`].
-    pub fn run(&self) -> Result<Outcome> {
+    pub fn run(&self, machine: Option<Machine>) -> Result<Outcome> {
         self.check()?;
         let model = Model::random(self.shape.config(), SEED, &Device::cpu(), self.precision)?;
         let taken = self.workload.seconds(&model, &self.sizes, self.repeats)?;
-        // Before the probes, which take memory of their own.
+        // Before the machine is measured, which takes memory of its own.
         let peak_rss_mb = peak_rss_mib();
-        let machine =
-            Machine { product_rate: probe::product_rate(self.precision), bandwidth: probe::memory_bandwidth() };
+        let machine = machine.unwrap_or_else(|| Machine::measure(self.precision));
         let seconds = timing::median(&taken);
         let floor_seconds = self.floor_seconds(machine);
         Ok(Outcome {

@@ -7,16 +7,46 @@
 mod architecture;
 mod passes;
 
+use std::fmt;
+use std::str::FromStr;
+
+use amortize_engine::probe;
+use amortize_lm::Precision;
+
 pub use architecture::Architecture;
 pub use passes::{Kind, Pass, passes};
 
-/// What a machine can do.
+/// What a machine can do. Written and read as both numbers with a comma between them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
     /// Arithmetic of large matrix products with weights in the workload's precision, in flop/s.
     pub product_rate: f64,
     /// Reading from memory, in bytes/s.
     pub bandwidth: f64,
+}
+
+impl Machine {
+    /// Measures this machine with rayon's current threads, which takes a second or two and half a GiB.
+    pub fn measure(precision: Precision) -> Self {
+        Self { product_rate: probe::product_rate(precision), bandwidth: probe::memory_bandwidth() }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{},{}", self.product_rate, self.bandwidth)
+    }
+}
+
+impl FromStr for Machine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = |text: &str| text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
+        let rates = text.split_once(',').and_then(|(product, bytes)| Some((rate(product)?, rate(bytes)?)));
+        let (product_rate, bandwidth) = rates.ok_or("flop/s and bytes/s are needed, such as 4e11,2e10")?;
+        Ok(Self { product_rate, bandwidth })
+    }
 }
 
 /// The least seconds that passes through a model take, one after the other: each has its products to compute and its
@@ -34,6 +64,15 @@ pub fn seconds(passes: &[Pass], model: &Architecture, bytes_per_weight: f64, mac
 mod tests {
     use super::*;
     use crate::{Shape, Sizes, Workload};
+
+    #[test]
+    fn a_machine_is_read_as_it_is_written() {
+        let machine = Machine { product_rate: 3.987654321e11, bandwidth: 2.0e10 / 3.0 };
+        assert_eq!(machine.to_string().parse(), Ok(machine));
+        for text in ["4e11", "4e11,0", "x,2e10", "4e11,inf"] {
+            assert!(text.parse::<Machine>().unwrap_err().contains("4e11,2e10"), "{text}");
+        }
+    }
 
     /// Decoding reads all weights for a few rows; training has hundreds of rows for each.
     #[test]

@@ -5,6 +5,7 @@
 //! arithmetic of all matrix products that the workload cannot do without, over the rate at which this machine multiplies
 //! large matrices, or the bytes of the weights over its memory bandwidth where that takes longer.
 //!
+//! What this machine can do is measured once by [`floor::Machine::measure`] and may be shared between cases.
 //! Peak memory is the process's own high-water mark, so each case should have a process to itself.
 
 mod case;

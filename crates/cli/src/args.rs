@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use amortize_bench::floor::Machine;
 use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
 use clap::{Args, Parser, Subcommand};
@@ -231,6 +232,9 @@ pub struct BenchArgs {
     /// Threads, 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// What this machine can do, in flop/s and bytes/s, where it was measured before
+    #[arg(long, value_name = "FLOPS,BYTES", hide = true)]
+    pub machine: Option<Machine>,
     /// Print one JSON list
     #[arg(long)]
     pub json: bool,

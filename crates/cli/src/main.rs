@@ -9,6 +9,7 @@ mod table;
 use std::process::ExitCode;
 
 use amortize_train::TrainError;
+use anyhow::Result;
 use clap::Parser;
 
 use args::{Cli, Command};
@@ -18,15 +19,7 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command {
-        Command::Train(args) => commands::train::run(&args),
-        Command::Sample(args) => commands::sample::run(&args),
-        Command::Score(args) => commands::score::run(&args),
-        Command::Evaluate(args) => commands::evaluate::run(&args),
-        Command::Report(args) => commands::report::run(&args),
-        Command::Bench(args) => commands::bench::run(&args),
-    };
-    match outcome {
+    match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,6 +27,18 @@ fn main() -> ExitCode {
             let interrupted = matches!(error.downcast_ref(), Some(TrainError::Interrupted { .. }));
             ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
         }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    amortize_lm::kernels().map_err(anyhow::Error::msg)?;
+    match command {
+        Command::Train(args) => commands::train::run(args),
+        Command::Sample(args) => commands::sample::run(args),
+        Command::Score(args) => commands::score::run(args),
+        Command::Evaluate(args) => commands::evaluate::run(args),
+        Command::Report(args) => commands::report::run(args),
+        Command::Bench(args) => commands::bench::run(args),
     }
 }
 

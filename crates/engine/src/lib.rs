@@ -19,6 +19,7 @@ pub mod tensor;
 #[cfg(test)]
 mod check;
 
+pub use cpu::arch::kernels;
 pub use device::{Device, MemoryUse};
 pub use layout::{AttentionPlan, SegmentId, TreeLayout};
 pub use precision::{Precision, UnknownPrecision};

@@ -20,7 +20,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, TargetModules};
-pub use amortize_engine::{Device, Precision};
+pub use amortize_engine::{Device, Precision, kernels};
 pub use error::LmError;
 pub use forest::Forest;
 pub use generate::{Draw, Generated, generate};

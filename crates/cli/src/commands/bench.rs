@@ -1,8 +1,10 @@
 //! `amortize bench`.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use amortize_bench::floor::Machine;
 use amortize_bench::{Case, Outcome, Workload};
 use amortize_lm::Precision;
 use anyhow::{Context, Result, bail};
@@ -18,12 +20,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let cases = cases(args);
     // All of them first: an impossible one should not end an hour of measurements.
     cases.iter().try_for_each(Case::check)?;
+    use_threads(args.threads)?;
     let outcomes = match cases.as_slice() {
-        [case] => {
-            use_threads(args.threads)?;
-            vec![case.run()?]
-        }
-        cases => cases.iter().map(|case| run_alone(case, args.threads)).collect::<Result<_>>()?,
+        [case] => vec![case.run(args.machine)?],
+        cases => run_each(cases, args)?,
     };
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -53,8 +53,27 @@ fn cases(args: &BenchArgs) -> Vec<Case> {
     cases
 }
 
-/// Runs a case in a process of its own, so that the peak of its memory is its own.
-fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
+/// Runs every case in a process of its own, so that the peak of its memory is its own. All are held against one
+/// measurement of the machine.
+fn run_each(cases: &[Case], args: &BenchArgs) -> Result<Vec<Outcome>> {
+    let mut machines: HashMap<Precision, Machine> = HashMap::new();
+    let mut outcomes = Vec::with_capacity(cases.len());
+    for case in cases {
+        let measure = || args.machine.unwrap_or_else(|| Machine::measure(case.precision));
+        let machine = *machines.entry(case.precision).or_insert_with(measure);
+        let outcome = run_alone(case, machine, args.threads)?;
+        let (sizes, seconds) = (case.sizes, outcome.seconds);
+        eprintln!(
+            "{} in {}, {} samples of {} tokens: {seconds:.3} s",
+            case.workload, case.precision, sizes.samples, sizes.tokens
+        );
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+/// Runs a case by starting this program again.
+fn run_alone(case: &Case, machine: Machine, threads: usize) -> Result<Outcome> {
     let sizes = case.sizes;
     let options = [
         ("--shape", case.shape.to_string()),
@@ -66,6 +85,7 @@ fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
         ("--prompt", sizes.prompt.to_string()),
         ("--suffix", sizes.suffix.to_string()),
         ("--threads", threads.to_string()),
+        ("--machine", machine.to_string()),
     ];
     let mut command = Command::new(std::env::current_exe().context("cannot find this program to start it again")?);
     command.args(["bench", "--json"]).stdin(Stdio::null());
@@ -80,9 +100,7 @@ fn run_alone(case: &Case, threads: usize) -> Result<Outcome> {
     }
     let outcomes: Vec<Outcome> =
         serde_json::from_slice(&output.stdout).with_context(|| format!("{name} gave no result"))?;
-    let outcome = outcomes.into_iter().next().with_context(|| format!("{name} gave no result"))?;
-    eprintln!("{name}, {} samples of {} tokens: {:.3} s", sizes.samples, sizes.tokens, outcome.seconds);
-    Ok(outcome)
+    outcomes.into_iter().next().with_context(|| format!("{name} gave no result"))
 }
 
 fn write_table(outcomes: &[Outcome], out: &mut impl Write) -> Result<()> {
@@ -124,21 +142,16 @@ fn write_table(outcomes: &[Outcome], out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-/// The best rates seen: whatever slows a probe down is not the machine.
+/// What the machine can do in each precision.
 fn machine(outcomes: &[Outcome]) -> String {
-    let best = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
-    let mut precisions: Vec<&str> = outcomes.iter().map(|outcome| outcome.precision.as_str()).collect();
-    precisions.sort_unstable();
-    precisions.dedup();
-    let mut parts: Vec<String> = precisions
-        .into_iter()
-        .map(|precision| {
-            let of_precision = outcomes.iter().filter(|outcome| outcome.precision == precision);
-            let rate = best(&mut of_precision.map(|outcome| outcome.product_rate));
-            format!("matrix products in {precision} {:.0} Gflop/s", rate / 1e9)
-        })
-        .collect();
-    let bandwidth = best(&mut outcomes.iter().map(|outcome| outcome.memory_bandwidth));
+    let mut parts: Vec<String> = Vec::new();
+    for Outcome { precision, product_rate, .. } in outcomes {
+        let part = format!("matrix products in {precision} {:.0} Gflop/s", product_rate / 1e9);
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let bandwidth = outcomes.iter().map(|outcome| outcome.memory_bandwidth).fold(0.0, f64::max);
     parts.push(format!("memory {:.1} GB/s", bandwidth / 1e9));
     parts.join(", ")
 }

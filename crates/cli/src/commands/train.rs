@@ -30,9 +30,9 @@ fn start(args: &TrainArgs) -> Result<()> {
     let mut config = Config::load(path, &args.sets)?;
     make_absolute(&mut config)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(path));
-    let (model, task) = prepare(&config)?;
+    let (model, task, forecast) = prepare(&config)?;
     let session = Session::start(&config, &model, &task, &out)?;
-    train(session, &config, &task)
+    train(session, &config, &task, &forecast)
 }
 
 fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
@@ -47,9 +47,9 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
         None => Config::load(&run.config_path(), &args.sets)?,
     };
     check_same(&saved, &config)?;
-    let (model, task) = prepare(&config)?;
+    let (model, task, forecast) = prepare(&config)?;
     let session = Session::resume(&config, run, &model, &task)?;
-    train(session, &config, &task)
+    train(session, &config, &task, &forecast)
 }
 
 /// A resumed run may go on for longer, report more often and use other resources; anything else would make it another run.
@@ -69,19 +69,19 @@ fn check_same(saved: &Config, given: &Config) -> Result<()> {
     Ok(())
 }
 
-fn prepare(config: &Config) -> Result<(Model, Task)> {
+/// Reads all that a run needs, the weights last: a machine that is too small for them hears of it first.
+fn prepare(config: &Config) -> Result<(Model, Task, Forecast)> {
     use_threads(config.train.threads)?;
     let model = ModelInfo::read(&config.model.path)?;
     let task = Task::load(config, &model)?;
     let forecast = Forecast::new(config, &model, &task)?;
-    eprintln!("{forecast}");
     if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
         eprintln!("warning: {warning}");
     }
-    Ok((model.load(&Device::cpu(), settings::precision(config))?, task))
+    Ok((model.load(&Device::cpu(), settings::precision(config))?, task, forecast))
 }
 
-fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
+fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast) -> Result<()> {
     let (step, total) = (session.state().step, config.train.steps as u64);
     eprintln!(
         "{}: {} training prompts, {} for validation, {} trained values, step {step} of {total}",
@@ -90,6 +90,7 @@ fn train(mut session: Session, config: &Config, task: &Task) -> Result<()> {
         task.validation.len(),
         session.state().adapter.parameter_count(),
     );
+    eprintln!("{forecast}");
     let mut observer = Reporting::new(session.run_dir().path(), Progress::new(step, total))?;
     let stop = stop_on_interrupt()?;
     let outcome = session.train(&mut observer, &stop);

@@ -23,7 +23,8 @@ fn place() -> Place {
     place
 }
 
-/// log p(Z stop Y | X) of a sample by `amortize score`, from the ids of the sample and those of Y.
+/// log p(Z stop Y | X) of a sample by `amortize score`, from the ids of the sample and those of Y. It is the reward where
+/// one token alone stops.
 fn score(model: &str, x: &str, sample: &Value, y: &str) -> f64 {
     let ids = |of: &Value| of["tokens"].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>();
     let scored = |completion: &[&str]| {
@@ -37,7 +38,9 @@ fn score(model: &str, x: &str, sample: &Value, y: &str) -> f64 {
 #[test]
 fn a_runs_samples_are_worth_the_whole_text_under_the_base_model() {
     let place = place();
-    let run = place.train("run", &[SHORT, "reward.temperature_end=0.8"]);
+    // Two tokens are a full stop: "." and its byte.
+    let stop = ["policy.stop_strings=[]", "policy.stop_tokens=[331]"];
+    let run = place.train("run", &[&stop[..], &[SHORT, "reward.temperature_end=0.8"]].concat());
     let (x, y) = ("The sun", "It was late.");
     let out = succeed(&["sample", "--run", &run, "--prompt", x, "--suffix", y, "-n", "5", "--json"]);
     for sample in json_lines(&out) {
@@ -104,11 +107,13 @@ fn a_run_that_is_given_more_steps_equals_a_longer_one() {
 #[test]
 fn a_bare_model_infills_where_there_is_a_y() {
     let place = place();
-    let (model, data) = (fixture("llama3-rope"), place.path("stories.jsonl"));
-    let out = succeed(&["sample", "--model", &model, "--prompt", "We", "--suffix", "The end.", "-n", "3", "--json"]);
+    let model = fixture("gpt2-tiny");
+    let args = ["sample", "--model", &model, "--max-length", "4", "-n", "3", "--json"];
+    let out = succeed(&[&args[..], &["--prompt", "We", "--suffix", "The end."]].concat());
     for sample in json_lines(&out) {
         assert_close(sample["log_reward"].as_f64().unwrap(), score(&model, "We", &sample, "The end."), 1e-3);
     }
+    let (model, data) = (fixture("llama3-rope"), place.path("stories.jsonl"));
     let found = json(&succeed(&["evaluate", "--model", &model, "--data", &data, "-n", "4", "--proposals", "--json"]));
     assert_eq!(found["queries"].as_array().unwrap().len(), PROMPTS.len());
     assert!(found["queries"][0]["suffix"].is_string());

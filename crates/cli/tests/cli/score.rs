@@ -92,3 +92,49 @@ fn people_get_a_table_with_the_sum() {
     );
     assert_eq!(table.lines().count(), 2 + scored["tokens"].as_array().unwrap().len());
 }
+
+/// The largest difference between two scores of a completion, in nats a token.
+fn largest_difference(a: &Value, b: &Value) -> f64 {
+    floats(&a["log_probs"]).iter().zip(floats(&b["log_probs"])).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn every_instruction_set_and_precision_agrees_with_f32() {
+    // Nats a token, as in the model crate's tests against PyTorch.
+    let bounds = [("f32", 5e-5), ("bf16", 0.2), ("int8", 0.6)];
+    for model in ["gpt2-tiny", "llama-tiny"].map(fixture) {
+        let text = ["--prompt", "the cat", "--completion", " sat on the mat"];
+        let reference = score(&["--model", &model], &text);
+        for simd in ["portable", "avx2", "avx512", "avx512bf16"] {
+            for (precision, bound) in bounds {
+                let args = ["score", "--json", "--model", &model, "--precision", precision];
+                let output = command(&[&args[..], &text].concat()).env("AMORTIZE_SIMD", simd).output().unwrap();
+                let error = String::from_utf8_lossy(&output.stderr);
+                if error.contains("AMORTIZE_SIMD") {
+                    assert!(
+                        simd != "portable" && error.contains(simd) && error.contains("this CPU has portable"),
+                        "{error}"
+                    );
+                    continue;
+                }
+                let scored: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
+                let difference = largest_difference(&scored, &reference);
+                assert!(difference < bound, "{simd} {precision}: {difference}");
+                // And the precision was really another.
+                assert_eq!(difference > 5e-5, precision != "f32", "{simd} {precision}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_instruction_set_or_precision_is_refused() {
+    let model = fixture("gpt2-tiny");
+    let args = ["score", "--model", &model, "--prompt", "a", "--completion", "b"];
+    let output = command(&args).env("AMORTIZE_SIMD", "mmx").output().unwrap();
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr).to_string();
+    assert!(error.starts_with("error: AMORTIZE_SIMD is \"mmx\"; this CPU has portable"), "{error}");
+    let error = refuse(&[&args[..], &["--precision", "f16"]].concat());
+    assert!(error.contains("\"f16\" is not a precision; there are f32, bf16, int8"), "{error}");
+}

@@ -29,13 +29,31 @@ fn chosen() -> Choice {
         return forced;
     }
     *CHOICE.get_or_init(|| {
-        let available = available();
-        let widest = *available.last().expect("portable code runs anywhere");
-        match std::env::var("AMORTIZE_SIMD") {
-            Ok(name) => available.into_iter().find(|choice| choice.name == name).unwrap_or(widest),
-            Err(_) => widest,
-        }
+        let widest = *available().last().expect("portable code runs anywhere");
+        asked_for().ok().flatten().unwrap_or(widest)
     })
+}
+
+/// The instruction set that `AMORTIZE_SIMD` names, if it names one.
+///
+/// # Errors
+/// If this CPU has no such instruction set; the message says what it has. Kernels then use the widest.
+fn asked_for() -> Result<Option<Choice>, String> {
+    let Ok(name) = std::env::var("AMORTIZE_SIMD") else { return Ok(None) };
+    let available = available();
+    if let Some(choice) = available.iter().find(|choice| choice.name == name) {
+        return Ok(Some(*choice));
+    }
+    let names: Vec<&str> = available.iter().map(|choice| choice.name).collect();
+    Err(format!("AMORTIZE_SIMD is \"{name}\"; this CPU has {}", names.join(", ")))
+}
+
+/// The name of the instruction set that kernels use.
+///
+/// # Errors
+/// If `AMORTIZE_SIMD` names one that this CPU does not have.
+pub fn kernels() -> Result<&'static str, String> {
+    asked_for().map(|_| chosen().name)
 }
 
 /// What this CPU can run, narrowest first: portable code; AVX2 with FMA, AVX-512, AVX-512 with its bf16 instructions on x86-64; NEON

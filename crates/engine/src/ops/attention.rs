@@ -292,23 +292,37 @@ impl Job for Alone<'_, '_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { tile, x, scores, out, lse } = self;
         let (q, q_rest) = S::as_simd_f32s(&x.q.row(tile.rows().start)[x.q_columns()]);
-        for key in tile.keys().flatten() {
-            let (k, k_rest) = S::as_simd_f32s(&x.k.row(key)[x.kv_columns()]);
-            let zero = simd.splat_f32s(0.0);
-            let sums = q.iter().zip(k).fold(zero, |sums, (q, k)| simd.mul_add_e_f32s(*q, *k, sums));
-            let rest: f32 = q_rest.iter().zip(k_rest).map(|(q, k)| q * k).sum();
-            scores.push(x.heads.scale * (simd.reduce_sum_f32s(sums) + rest));
+        // Plain loops: a closure that is not inlined would lose the instruction set.
+        for keys in tile.keys() {
+            for key in keys {
+                let (k, k_rest) = S::as_simd_f32s(&x.k.row(key)[x.kv_columns()]);
+                let mut sums = simd.splat_f32s(0.0);
+                for (q, k) in q.iter().zip(k) {
+                    sums = simd.mul_add_e_f32s(*q, *k, sums);
+                }
+                let mut score = simd.reduce_sum_f32s(sums);
+                for (q, k) in q_rest.iter().zip(k_rest) {
+                    score += q * k;
+                }
+                scores.push(x.heads.scale * score);
+            }
         }
         *lse = softmax(scores);
-        let values = |key: usize| S::as_simd_f32s(&x.v.row(key)[x.kv_columns()]);
-        let seen = || scores.iter().zip(tile.keys().flatten());
+        out.fill(0.0);
         let (out, out_rest) = S::as_mut_simd_f32s(out);
-        for (c, out) in out.iter_mut().enumerate() {
-            let zero = simd.splat_f32s(0.0);
-            *out = seen().fold(zero, |sum, (p, key)| simd.mul_add_e_f32s(simd.splat_f32s(*p), values(key).0[c], sum));
-        }
-        for (c, out) in out_rest.iter_mut().enumerate() {
-            *out = seen().map(|(p, key)| p * values(key).1[c]).sum();
+        let mut number = 0;
+        for keys in tile.keys() {
+            for key in keys {
+                let (p, (v, v_rest)) = (scores[number], S::as_simd_f32s(&x.v.row(key)[x.kv_columns()]));
+                let factor = simd.splat_f32s(p);
+                for (out, v) in out.iter_mut().zip(v) {
+                    *out = simd.mul_add_e_f32s(factor, *v, *out);
+                }
+                for (out, v) in out_rest.iter_mut().zip(v_rest) {
+                    *out += p * v;
+                }
+                number += 1;
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ pub enum Activations {
 /// One block's part of a tape.
 #[derive(Debug)]
 pub(super) enum Kept {
-    Whole(BlockTape),
+    Whole(Box<BlockTape>),
     Input(Tensor),
 }
 
@@ -138,7 +138,7 @@ impl Decoder {
         for block in &self.blocks {
             let (output, tape) = block.forward_with_tape(x, pass, self.rope.as_ref());
             blocks.push(match activations {
-                Activations::Kept => Kept::Whole(tape),
+                Activations::Kept => Kept::Whole(Box::new(tape)),
                 Activations::Recomputed => Kept::Input(tape.into_input()),
             });
             x = output;

@@ -56,10 +56,23 @@ impl<L, X> PanelProduct<'_, L, X> {
 
     #[inline(always)]
     fn write(&self, y: &mut [f32], sums: &[f32]) {
+        // Plain loops: a closure that is not inlined would lose the instruction set.
         match self.start {
-            Start::There => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
-            Start::Zero => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
-            Start::Bias(bias) => y.iter_mut().zip(sums.iter().zip(bias)).for_each(|(y, (sum, bias))| *y = sum + bias),
+            Start::There => {
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    *y += sum;
+                }
+            }
+            Start::Zero => {
+                for (y, sum) in y.iter_mut().zip(sums) {
+                    *y = *sum;
+                }
+            }
+            Start::Bias(bias) => {
+                for ((y, sum), bias) in y.iter_mut().zip(sums).zip(bias) {
+                    *y = sum + bias;
+                }
+            }
         }
     }
 }
@@ -117,7 +130,9 @@ impl PanelProduct<'_, Line, f32> {
         let mut lines = [[0.0; WIDTH]; M];
         for (line, sums) in lines.iter_mut().zip(&sums) {
             let line: &mut [S::f32s] = cast_slice_mut(line);
-            line.iter_mut().zip(sums).for_each(|(line, sum)| *line = *sum);
+            for (line, sum) in line.iter_mut().zip(sums) {
+                *line = *sum;
+            }
         }
         for (row, line) in tile.clone().zip(&lines) {
             self.finish(row, line);

@@ -259,7 +259,9 @@ impl Strips for Backward<'_> {
             }
             for output in 0..outputs {
                 let mut line = Line::ZERO;
-                line.0.iter_mut().zip(from).for_each(|(to, from)| *to = from.0[output]);
+                for (to, from) in line.0.iter_mut().zip(from) {
+                    *to = from.0[output];
+                }
                 scratch.push(line);
             }
         }

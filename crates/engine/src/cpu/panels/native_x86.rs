@@ -55,10 +55,12 @@ fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M]
             sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
         }
     }
-    sums.map(|sums: [__m512; 2]| {
+    let mut lines = [[0.0; WIDTH]; M];
+    for (line, sums) in lines.iter_mut().zip(sums) {
         // SAFETY: two vectors of 16 are 32 values.
-        unsafe { transmute::<[__m512; 2], [f32; WIDTH]>(sums) }
-    })
+        *line = unsafe { transmute::<[__m512; 2], [f32; WIDTH]>(sums) };
+    }
+    lines
 }
 
 /// A tile of scaled rows in the order in which a kernel reads it.  `[row]` to `[value, row]`
@@ -155,8 +157,8 @@ fn transpose_pairs_avx512(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2]
     let from: &[[__m512i; 2]; WIDTH / 2] = unsafe { transmute(from) };
     // Of two outputs with 32 inputs each: the numbers of the first 16 inputs side by side, then of the last 16.
     let index = |first: u16| -> [u16; 32] { std::array::from_fn(|i| first + i as u16 / 2 + 32 * (i as u16 % 2)) };
-    // SAFETY: 32 numbers of 16 bits are a vector.
-    let [low, high]: [__m512i; 2] = unsafe { [transmute(index(0)), transmute(index(16))] };
+    // SAFETY: 32 numbers of 16 bits are a vector, and so twice 32 are two.
+    let [low, high] = unsafe { transmute::<[[u16; 32]; 2], [__m512i; 2]>([index(0), index(16)]) };
     let mut to = [from[0]; WIDTH / 2];
     for half in 0..2 {
         let outputs = transposed(std::array::from_fn(|i| from[i][half]));

@@ -143,18 +143,21 @@ impl Store {
         scratch: &'a mut Vec<Line>,
     ) -> &'a [Line] {
         let part = panel * inputs + range.start..panel * inputs + range.end;
+        scratch.clear();
+        // Plain loops: a closure that is not inlined would lose the instruction set.
         match self {
             Self::F32(lines) => return &lines[part],
             Self::Bf16(lines) => {
                 let lines = &lines[panel * inputs.div_ceil(2)..];
-                scratch.clear();
-                scratch.extend(range.map(|input| widen(&lines[input / 2], input % 2)));
+                for input in range {
+                    scratch.push(widen(&lines[input / 2], input % 2));
+                }
             }
             Self::Int8(lines, scales) => {
-                let scales = &scales[panel * inputs.div_ceil(BLOCK)..];
-                scratch.clear();
-                let values = lines[part].iter().zip(range);
-                scratch.extend(values.map(|(line, input)| dequantise(line, &scales[input / BLOCK])));
+                let (lines, scales) = (&lines[panel * inputs..], &scales[panel * inputs.div_ceil(BLOCK)..]);
+                for input in range {
+                    scratch.push(dequantise(&lines[input], &scales[input / BLOCK]));
+                }
             }
         }
         scratch
@@ -170,14 +173,28 @@ impl Store {
         scratch: &'a mut Vec<PairLine>,
     ) -> &'a [PairLine] {
         debug_assert!(range.start.is_multiple_of(2));
-        if let Self::Bf16(lines) = self {
-            let first = panel * inputs.div_ceil(2);
-            return &lines[first + range.start / 2..first + range.end.div_ceil(2)];
-        }
-        let mut buffer = Vec::new();
-        let lines = self.lines(inputs, panel, range, &mut buffer);
         scratch.clear();
-        scratch.extend(lines.chunks(2).map(|lines| narrow(&lines[0], lines.get(1).unwrap_or(&Line::ZERO))));
+        match self {
+            Self::F32(lines) => {
+                for pair in lines[panel * inputs + range.start..panel * inputs + range.end].chunks(2) {
+                    scratch.push(narrow(&pair[0], pair.get(1).unwrap_or(&Line::ZERO)));
+                }
+            }
+            Self::Bf16(lines) => {
+                let first = panel * inputs.div_ceil(2);
+                return &lines[first + range.start / 2..first + range.end.div_ceil(2)];
+            }
+            Self::Int8(lines, scales) => {
+                let scales = &scales[panel * inputs.div_ceil(BLOCK)..];
+                let lines = &lines[panel * inputs..];
+                for input in range.clone().step_by(2) {
+                    let scales = &scales[input / BLOCK];
+                    let even = dequantise(&lines[input], scales);
+                    let odd = if input + 1 < range.end { dequantise(&lines[input + 1], scales) } else { Line::ZERO };
+                    scratch.push(narrow(&even, &odd));
+                }
+            }
+        }
         scratch
     }
 }
@@ -191,7 +208,9 @@ fn pack_pair(pair: &[f32]) -> u32 {
 fn widen(line: &PairLine, which: usize) -> Line {
     let shift = 16 * which as u32;
     let mut wide = Line::ZERO;
-    wide.0.iter_mut().zip(&line.0).for_each(|(wide, pair)| *wide = from_bf16(pair >> shift));
+    for (wide, pair) in wide.0.iter_mut().zip(&line.0) {
+        *wide = from_bf16(pair >> shift);
+    }
     wide
 }
 
