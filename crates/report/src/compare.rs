@@ -10,9 +10,9 @@ use crate::read::{Sample, SampleKind};
 const SHORTEST: f64 = 4.0;
 
 /// What the marks and columns mean.
-const LEGEND: &str = "Held-out prompts, drawn for with the same seed before and after. In nats: log p is the base \
-                      model's, log q that of the model which drew, log R the untempered reward where it is another than \
-                      p, log w = log R / T − log q. The longer the bar, the higher log R of a prompt's draws; ▲ marks \
+const LEGEND: &str = "Drawn for held-out prompts, before and after with the same seed. In nats: log p is the base model's, \
+                      log q that of the model which drew, log R the untempered reward where it is another than p, and \
+                      log w = log R / T − log q. The longer the bar, the higher log R among a prompt's draws; ▲ marks \
                       what beats all draws from before. Likelier texts are not the aim by themselves: in a good sampler \
                       the draws of a prompt have log w alike.";
 
@@ -54,7 +54,7 @@ impl<'a> Pair<'a> {
     }
 
     fn html(&self) -> String {
-        let step = self.after.first().map(|sample| format!("after step {}", count(sample.step)));
+        let step = self.after.first().map(|sample| format!("step {}", count(sample.step)));
         let sides = [
             self.table("Before", "the base model", &self.before),
             self.table("After", &step.unwrap_or_default(), &self.after),
@@ -77,7 +77,7 @@ impl<'a> Pair<'a> {
         format!(
             r#"<div class="side">
 <table class="drawn">
-<caption><b>{when}</b> {whose}<br>mean log p <b>{}</b>, log w varies by ± <b>{}</b></caption>
+<caption><b>{when}</b> {whose} <span>mean log p <b>{}</b>, log w varies by ± <b>{}</b></span></caption>
 <thead><tr><th scope="col">Text</th><th scope="col">log p</th><th scope="col">log q</th>{reward}<th scope="col">log w</th></tr></thead>
 <tbody>
 {rows}</tbody>

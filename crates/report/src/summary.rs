@@ -31,7 +31,9 @@ fn verdict(run: &Run, first: &Evaluation, last: &Evaluation) -> Option<String> {
         let loss = both(&|evaluation| evaluation.summary.held_out_loss())?;
         let word = ["better at", "about as good as it was at", "worse at"][trend(loss, NOTEWORTHY_LOSS)];
         let loss = shown(loss);
-        return Some(format!("As far as the held-out text reaches, the model is {word} it: loss went from {loss} nats a token."));
+        return Some(format!(
+            "As far as the held-out text reaches, the model is {word} predicting it: loss went from {loss} nats a token."
+        ));
     }
     let variance = both(&|evaluation| evaluation.summary.log_w_variance)?;
     let words = [
