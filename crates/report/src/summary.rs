@@ -67,10 +67,11 @@ fn evaluated(run: &Run, first: &Evaluation, last: Option<&Evaluation>) -> String
         0 => "before training".into(),
         step => format!("after step {}", count(step)),
     };
-    let mut said = at(first);
-    if let (Some(prompts), Some(draws)) = (first.summary.n_queries, first.summary.n) {
-        said = format!("{} prompts, {} draws: {said}", count(prompts), count(draws));
-    }
+    let on = match (first.summary.n_queries, first.summary.n) {
+        (Some(prompts), Some(draws)) => format!("{} prompts, {} draws", count(prompts), count(draws)),
+        _ => "Evaluated".into(),
+    };
+    let mut said = format!("{on}: {}", at(first));
     let best = run.best().filter(|_| last.is_some());
     if let Some(last) = last {
         said += &format!(" {ARROW} {}", at(last));

@@ -9,6 +9,9 @@ enum Field {
     Bytes(Vec<u8>),
 }
 
+/// The numbers of a message's fields, and their values.
+type Message = Vec<(u64, Field)>;
+
 /// The records in a file, after a look at all checksums.
 fn unframed(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
@@ -24,7 +27,7 @@ fn unframed(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-fn fields(mut bytes: &[u8]) -> Vec<(u64, Field)> {
+fn fields(mut bytes: &[u8]) -> Message {
     fn varint(bytes: &mut &[u8]) -> u64 {
         let end = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap();
         let value = bytes[..=end].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
@@ -60,7 +63,7 @@ fn field(message: &[(u64, Field)], number: u64) -> Field {
     message.iter().find(|(found, _)| *found == number).unwrap_or_else(|| panic!("{number} in {message:?}")).1.clone()
 }
 
-fn inner(message: &[(u64, Field)], number: u64) -> Vec<(u64, Field)> {
+fn inner(message: &[(u64, Field)], number: u64) -> Message {
     let Field::Bytes(bytes) = field(message, number) else { panic!("{number} is a message") };
     fields(&bytes)
 }
@@ -71,7 +74,7 @@ fn text(message: &[(u64, Field)], number: u64) -> String {
 }
 
 /// Events of these files: seconds, step and the entries of each.
-fn events(files: &[(&str, &str)]) -> Vec<(f64, u64, Vec<Vec<(u64, Field)>>)> {
+fn events(files: &[(&str, &str)]) -> Vec<(f64, u64, Vec<Message>)> {
     let root = tempfile::tempdir().unwrap();
     let run = RunDir::create(&root.path().join("run"), |_| Ok::<(), amortize_runlog::Error>(())).unwrap();
     for (name, content) in files {
@@ -80,7 +83,7 @@ fn events(files: &[(&str, &str)]) -> Vec<(f64, u64, Vec<Vec<(u64, Field)>>)> {
     let bytes = fs::read(write(&run).unwrap().join(FILE)).unwrap();
     let mut found = unframed(&bytes).into_iter().map(|event| fields(&event));
     assert_eq!(text(&found.next().unwrap(), 3), "brain.Event:2");
-    let event = |event: Vec<(u64, Field)>| {
+    let event = |event: Message| {
         let (Field::Double(seconds), Field::Number(step)) = (field(&event, 1), field(&event, 2)) else { panic!() };
         let entries = inner(&event, 5).into_iter().map(|(_, entry)| match entry {
             Field::Bytes(bytes) => fields(&bytes),
