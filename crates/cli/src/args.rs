@@ -189,11 +189,15 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  amortize report run")]
+  amortize report run
+  amortize report run --tensorboard && tensorboard --logdir run/tensorboard")]
 pub struct ReportArgs {
     /// A run, finished or not
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+    /// Also write figures and samples for TensorBoard, to RUN/tensorboard
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 #[derive(Debug, Args)]

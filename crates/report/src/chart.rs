@@ -14,6 +14,9 @@ const SIDE: f64 = 1000.0;
 #[derive(Debug)]
 pub struct Chart {
     pub title: &'static str,
+    /// Of the values; empty where the title says it.
+    pub unit: &'static str,
+    /// What it shows, and what a reader should look for.
     pub note: &'static str,
     pub series: Vec<Series>,
     pub axis: Axis,
@@ -43,9 +46,9 @@ pub enum Look {
 }
 
 impl Chart {
-    /// The chart over steps up to `last_step`; nothing if no series has a point.
+    /// The chart over steps up to `last_step`; nothing if no record has such a figure.
     pub fn draw(&self, last_step: u64) -> Option<String> {
-        let series: Vec<&Series> = self.series.iter().filter(|series| !series.points.is_empty()).collect();
+        let series: Vec<&Series> = self.series.iter().filter(|series| series.recorded).collect();
         if series.is_empty() {
             return None;
         }
@@ -60,9 +63,12 @@ impl Chart {
             },
             look: self.look,
         });
-        let scale = if plot.as_ref().is_some_and(|plot| plot.y.log) { ", log scale" } else { "" };
+        let log = plot.as_ref().is_some_and(|plot| plot.y.log);
+        let about = [self.unit, if log { "log scale" } else { "" }].map(|part| (!part.is_empty()).then_some(part));
+        let about = about.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let about = if about.is_empty() { about } else { format!(" <small>{about}</small>") };
         let (title, note) = (self.title, self.note);
-        let mut html = format!("<figure>\n<figcaption><h3>{title}</h3><p>{note}{scale}</p></figcaption>\n");
+        let mut html = format!("<figure>\n<figcaption><h3>{title}{about}</h3><p>{note}</p></figcaption>\n");
         html += &legend(&series);
         html += &plot.map_or("<p class=\"empty\">No finite values.</p>\n".into(), |plot| plot.svg(title, &series));
         Some(html + "</figure>\n")
@@ -96,8 +102,10 @@ impl Plot {
             Look::Smoothed | Look::Plain => String::new(),
         };
         let (last, axes) = (self.x.high(), self.axes());
+        // From these the script knows where a value is.
+        let (low, high, log) = (self.y.low(), self.y.high(), self.y.log);
         format!(
-            r#"<svg class="plot" role="img" aria-label="{words}" data-last="{last}">
+            r#"<svg class="plot" role="img" aria-label="{words}" data-last="{last}" data-low="{low}" data-high="{high}" data-log="{log}">
 {axes}<svg viewBox="0 0 {SIDE} {SIDE}" preserveAspectRatio="none">
 {curves}</svg>
 {dots}</svg>

@@ -27,6 +27,12 @@ impl Display for Escaped<'_> {
 /// What stands where there is no number.
 pub const NONE: &str = "–";
 
+/// An arrow that is read out.
+pub const ARROW: &str = r#"<span aria-hidden="true">→</span><span class="unseen">to</span>"#;
+
+/// Marks the best evaluation.
+pub const BEST: &str = r#"<span class="badge">best</span>"#;
+
 /// About four digits.
 pub fn number(value: Option<f64>) -> String {
     let Some(value) = value else { return NONE.into() };
@@ -39,6 +45,11 @@ pub fn number(value: Option<f64>) -> String {
     }
     let decimals = (3 - size.log10().floor() as i32).clamp(0, 4) as usize;
     minus(group(format!("{value:.decimals$}")))
+}
+
+/// A log-probability in nats, to two decimals: enough to compare, and aligned in columns.
+pub fn nats(value: Option<f64>) -> String {
+    value.map_or_else(|| NONE.into(), |value| minus(group(format!("{value:.2}"))))
 }
 
 /// A share in percent.
@@ -98,6 +109,7 @@ mod tests {
             ["0", "1.000", "\u{2212}41.20", "0.1781", "0.0012", "6,605", "\u{2212}123,457", "2.00e\u{2212}5", "3.20e7"];
         assert_eq!(shown, expected);
         assert_eq!(number(None), NONE);
+        assert_eq!([Some(-1234.567), None].map(nats), ["\u{2212}1,234.57", NONE]);
     }
 
     #[test]

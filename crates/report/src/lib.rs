@@ -5,7 +5,9 @@
 //! never evaluated or has figures that are not finite has a page too. Everything that comes from the run is escaped.
 
 mod chart;
+mod compare;
 mod config;
+mod curves;
 mod figures;
 mod html;
 mod page;
@@ -13,6 +15,8 @@ mod read;
 mod samples;
 mod scale;
 mod series;
+mod summary;
+pub mod tensorboard;
 
 use std::io;
 use std::path::PathBuf;
@@ -27,6 +31,14 @@ pub enum ReportError {
     /// The run directory, or a file in it.
     #[error(transparent)]
     Run(#[from] amortize_runlog::Error),
+    /// A directory that the system does not let us make.
+    #[error("cannot make {}: {source}", path.display())]
+    MakeDir {
+        /// The directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A file that the system does not let us read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

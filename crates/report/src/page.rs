@@ -1,10 +1,13 @@
 //! The page as a whole.
 
 use crate::chart::Chart;
-use crate::figures::{self, FURTHER, Figure, KEY};
-use crate::html::{Escaped, count, duration};
-use crate::read::{Evaluation, Run};
+use crate::compare::comparison;
+use crate::curves;
+use crate::figures::{self, Figure};
+use crate::html::{BEST, Escaped, count, duration};
+use crate::read::{Evaluation, Run, Sample, SampleKind};
 use crate::samples::samples;
+use crate::summary::summary;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -12,13 +15,10 @@ const SCRIPT: &str = include_str!("script.js");
 /// No network, whatever a text in the run may say.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-const ARROW: &str = r#"<span aria-hidden="true">→</span><span class="unseen">to</span>"#;
-const BEST: &str = r#"<span class="badge">best</span>"#;
-
 /// The page of a run.
 pub fn page(run: &Run) -> String {
     let (title, version) = (Escaped(&run.name), Escaped(&run.tool_version));
-    let body = [header, validation, training, sampled, config].map(|part| part(run)).concat();
+    let body = [header, quality, sampled, validation, training, config].map(|part| part(run)).concat();
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -65,53 +65,22 @@ fn header(run: &Run) -> String {
     format!("<header>\n<h1>{}</h1>\n<dl class=\"facts\">\n{facts}</dl>\n</header>\n", Escaped(&run.name))
 }
 
-fn validation(run: &Run) -> String {
-    let Some(first) = run.evaluations.first() else {
-        return section("Validation", &nothing("This run has no evaluations so far."));
-    };
-    let charts = charts(&figures::validation(run), run);
-    section("Validation", &[tiles(run, first), charts, evaluations(run)].concat())
+/// What came of it, first of all.
+fn quality(run: &Run) -> String {
+    let title = if run.evaluates(|summary| summary.log_w_variance) { "Posterior quality" } else { "Quality" };
+    section(title, &summary(run).unwrap_or_else(|| nothing("This run has no evaluations so far.")))
 }
 
-/// The key figures before and after.
-fn tiles(run: &Run, first: &Evaluation) -> String {
-    let last = run.evaluations.last().filter(|last| last.step > first.step);
-    let best = run.best().filter(|_| last.is_some());
-    let last_is_best = best.map(|best| best.step) == last.map(|last| last.step);
-    let at = |evaluation: &Evaluation| match evaluation.step {
-        0 => "before training".into(),
-        step => format!("after step {}", count(step)),
-    };
-    let mut said = at(first);
-    if let (Some(prompts), Some(draws)) = (first.summary.n_queries, first.summary.n) {
-        said = format!("{} prompts, {} draws: {said}", count(prompts), count(draws));
+fn validation(run: &Run) -> String {
+    match run.evaluations.is_empty() {
+        true => String::new(),
+        false => section("Validation", &[charts(&curves::validation(run), run), evaluations(run)].concat()),
     }
-    if let Some(last) = last {
-        said += &format!(" {ARROW} {}", at(last));
-        if last_is_best {
-            said += &format!(" {BEST}");
-        }
-    }
-    if best.is_some() {
-        said += ". The best has the least variance of log w; a ring marks it in the curves";
-    }
-    let tile = |Figure { name, hint, of, show }: &Figure| {
-        let value = |evaluation: &Evaluation| show(of(&evaluation.summary));
-        let before = last.map(|_| format!("<span>{} {ARROW}</span> ", value(first))).unwrap_or_default();
-        let after = value(last.unwrap_or(first));
-        let best = best.filter(|_| !last_is_best);
-        let best = best.map(|best| format!("<dd>{} at step {} {BEST}</dd>", value(best), count(best.step)));
-        let best = best.unwrap_or_default();
-        let change = format!(r#"<dd class="change">{before}<strong>{after}</strong></dd>"#);
-        format!("<div><dt>{name}</dt>{change}{best}<dd class=\"hint\">{hint}</dd></div>\n")
-    };
-    let tiles: String = KEY.iter().map(tile).collect();
-    format!("<p>{said}.</p>\n<dl class=\"tiles\">\n{tiles}</dl>\n")
 }
 
 /// All evaluations as a table.
 fn evaluations(run: &Run) -> String {
-    let columns = || KEY.iter().chain(&FURTHER);
+    let columns = || figures::all(run);
     let head: String =
         columns().map(|figure| format!(r#"<th scope="col" title="{}">{}</th>"#, figure.hint, figure.name)).collect();
     let best = run.best().map(|best| best.step);
@@ -142,21 +111,32 @@ fn training(run: &Run) -> String {
         "Training",
         &match run.steps.is_empty() {
             true => nothing("This run has no finished steps so far."),
-            false => charts(&figures::training(run), run),
+            false => charts(&curves::training(run), run),
         },
     )
 }
 
+/// Draws before and after; and those of training steps, folded away where there are better ones.
 fn sampled(run: &Run) -> String {
-    let Some(tables) = samples(&run.samples) else {
-        return section("Samples", &nothing("This run has no samples so far."));
-    };
+    let (own, compared): (Vec<Sample>, Vec<Sample>) =
+        run.samples.iter().cloned().partition(|sample| sample.kind == SampleKind::Train);
     let n = count(run.samples.len() as u64);
-    let said = format!(
-        "Drawn from the policy while it was trained. log q is the policy's, log R the untempered reward, both in nats. \
-         samples.jsonl has all {n}."
-    );
-    section("Samples", &format!("<p>{said}</p>\n{tables}"))
+    let training = samples(&own).map(|tables| {
+        let said = "Drawn from the policy while it was trained. log q is the policy's, log R the untempered reward, both \
+                    in nats.";
+        format!("<p>{said} samples.jsonl has all {n}.</p>\n{tables}")
+    });
+    match (comparison(&compared), training) {
+        (Some(before_and_after), Some(training)) => {
+            let folded = format!("<details>\n<summary>Samples of training steps</summary>\n{training}</details>\n");
+            section("Samples before and after", &(before_and_after + &folded))
+        }
+        (Some(before_and_after), None) => section("Samples before and after", &before_and_after),
+        (None, Some(training)) => section("Samples", &training),
+        // A run that learns from text draws none.
+        (None, None) if run.is_likelihood() => String::new(),
+        (None, None) => section("Samples", &nothing("This run has no samples so far.")),
+    }
 }
 
 fn config(run: &Run) -> String {
@@ -184,5 +164,8 @@ fn nothing(why: &str) -> String {
 
 fn charts(charts: &[Chart], run: &Run) -> String {
     let charts: String = charts.iter().filter_map(|chart| chart.draw(run.last_step())).collect();
-    format!("<div class=\"charts\">\n{charts}</div>\n")
+    match charts.is_empty() {
+        true => nothing("Not one figure is finite so far."),
+        false => format!("<div class=\"charts\">\n{charts}</div>\n"),
+    }
 }

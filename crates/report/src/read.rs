@@ -65,9 +65,11 @@ pub struct Evaluation {
     pub summary: Summary,
 }
 
-/// Diagnostics of draws from the policy.
+/// Diagnostics of draws from the policy; of a run that maximises likelihood the loss on held-out text.
 #[derive(Debug, Default, Deserialize)]
 pub struct Summary {
+    loss: Option<f64>,
+    validation_loss: Option<f64>,
     pub n_queries: Option<u64>,
     pub n: Option<u64>,
     pub log_w_variance: Option<f64>,
@@ -85,6 +87,13 @@ pub struct Summary {
     pub pairwise_edit_distance: Option<f64>,
 }
 
+impl Summary {
+    /// Mean loss of held-out tokens, in nats.
+    pub fn held_out_loss(&self) -> Option<f64> {
+        self.validation_loss.or(self.loss)
+    }
+}
+
 /// Clock readings of a step.
 #[derive(Debug, Deserialize)]
 pub struct Timing {
@@ -93,18 +102,36 @@ pub struct Timing {
     pub tokens_per_second: Option<f64>,
 }
 
-/// A draw of the policy.
+/// Of what a sample is a draw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleKind {
+    /// The base model, for a prompt that [`SampleKind::After`] has too.
+    Before,
+    /// The policy as trained so far.
+    After,
+    /// The policy within a training step; older runs have no others and do not say so.
+    #[default]
+    #[serde(other)]
+    Train,
+}
+
+/// A draw.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Sample {
     pub step: u64,
+    #[serde(default)]
+    pub kind: SampleKind,
     /// X; once read, X and Y with a gap for the draw, where there is a Y.
     #[serde(default)]
     pub prompt: String,
     pub suffix: Option<String>,
     #[serde(default)]
     pub text: String,
+    pub log_p: Option<f64>,
     pub log_q: Option<f64>,
     pub log_reward: Option<f64>,
+    pub log_weight: Option<f64>,
 }
 
 impl Sample {
@@ -143,6 +170,16 @@ impl Run {
         trained.max(self.evaluations.last().map_or(0, |evaluation| evaluation.step))
     }
 
+    /// Whether any evaluation has a figure.
+    pub fn evaluates(&self, of: fn(&Summary) -> Option<f64>) -> bool {
+        self.evaluations.iter().any(|evaluation| of(&evaluation.summary).is_some())
+    }
+
+    /// Whether it learns held-out text rather than to sample a target.
+    pub fn is_likelihood(&self) -> bool {
+        self.evaluates(Summary::held_out_loss) && !self.evaluates(|summary| summary.log_w_variance)
+    }
+
     /// The best evaluation so far.
     pub fn best(&self) -> Option<&Evaluation> {
         self.evaluations.iter().rfind(|evaluation| evaluation.best)
@@ -156,7 +193,7 @@ fn name(path: &Path) -> String {
 }
 
 /// The records of a file that a run may not have written yet.
-fn records<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
+pub fn records<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
     if path.exists() { Ok(read_jsonl(path)?) } else { Ok(Vec::new()) }
 }
 

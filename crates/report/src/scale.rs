@@ -68,6 +68,11 @@ impl Scale {
         Self { low, high, log: true, ticks }
     }
 
+    /// The value at place 0.
+    pub fn low(&self) -> f64 {
+        self.low
+    }
+
     /// The value at place 1.
     pub fn high(&self) -> f64 {
         self.high

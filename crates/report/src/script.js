@@ -1,50 +1,87 @@
-// Shows the values under the pointer, or, with the arrow keys, at the step last shown.
+// Shows the step and the values of all curves under the pointer or the finger; with the arrow keys those of the step
+// before or after, with Home and End those of the first and the last.
 for (const plot of document.querySelectorAll(".plot")) {
-  const last = Number(plot.dataset.last);
-  const curves = [...plot.querySelectorAll("[data-name]")].map(({ dataset }) => ({
+  const [last, low, high] = ["last", "low", "high"].map((name) => Number(plot.dataset[name]));
+  const bend = plot.dataset.log === "true" ? Math.log : (value) => value;
+  const curves = [...plot.querySelectorAll("[data-name]")].map(({ dataset, classList }) => ({
     name: dataset.name,
+    look: classList[0],
     steps: dataset.steps.split(" ").map(Number),
     values: dataset.values.split(" "),
     smoothed: dataset.smoothed?.split(" "),
   }));
   const steps = [...new Set(curves.flatMap((curve) => curve.steps))].sort((a, b) => a - b);
-  const tip = document.createElement("div");
-  tip.className = "tip";
+  const make = (name, parent, classes, text = "") => {
+    const element = document.createElement(name);
+    element.className = classes;
+    element.textContent = text;
+    parent.append(element);
+    return element;
+  };
+  const draw = (name, classes) => {
+    const element = document.createElementNS(plot.namespaceURI, name);
+    element.setAttribute("class", classes);
+    return element;
+  };
+  const place = (element, at) => Object.entries(at).forEach(([name, value]) => element.setAttribute(name, value));
+
+  const tip = make("div", plot.parentElement, "tip");
   tip.setAttribute("role", "status");
   tip.hidden = true;
-  plot.parentElement.append(tip);
-  const cursor = plot.querySelector("line").cloneNode();
-  cursor.setAttribute("class", "cursor");
-  cursor.setAttribute("y1", "0");
-  cursor.setAttribute("y2", "100%");
+  const cursor = draw("line", "cursor");
+  const marks = curves.map(({ look }) => draw("circle", `${look} at`));
   let shown = steps.length - 1;
 
-  const nearest = (list, step) =>
-    list.reduce((best, candidate, index) => (Math.abs(candidate - step) < Math.abs(list[best] - step) ? index : best), 0);
+  // The steps are sorted.
+  const nearest = (list, step) => {
+    let [from, to] = [0, list.length - 1];
+    while (to - from > 1) {
+      const middle = (from + to) >> 1;
+      if (list[middle] <= step) from = middle;
+      else to = middle;
+    }
+    return Math.abs(list[to] - step) < Math.abs(list[from] - step) ? to : from;
+  };
+  const numeric = (shown) => Number(shown.replaceAll(",", "").replaceAll("\u2212", "-"));
+  const height = (shown) => 100 * (1 - (bend(numeric(shown)) - bend(low)) / (bend(high) - bend(low)));
+
+  const mark = (index, step, value) => {
+    const top = height(value);
+    if (!Number.isFinite(top)) return marks[index].remove();
+    place(marks[index], { cx: `${(100 * step) / last}%`, cy: `${top}%`, r: 3.5 });
+    plot.append(marks[index]);
+  };
+
+  const line = ({ name, look, steps, values, smoothed }, index, step) => {
+    const at = nearest(steps, step);
+    mark(index, steps[at], (smoothed ?? values)[at]);
+    make("i", tip, look);
+    make("span", tip, "", steps[at] === step ? name : `${name}, step ${steps[at].toLocaleString("en")}`);
+    make("b", tip, "", values[at]);
+    make("span", tip, "soft", smoothed ? `smoothed ${smoothed[at]}` : "");
+  };
 
   const show = (index) => {
     shown = Math.max(0, Math.min(steps.length - 1, index));
     const step = steps[shown];
-    const lines = curves.flatMap(({ name, steps, values, smoothed }) => {
-      const at = nearest(steps, step);
-      if (steps[at] !== step) return [];
-      return [`${name} ${values[at]}` + (smoothed ? ` (smoothed ${smoothed[at]})` : "")];
-    });
-    tip.textContent = [`step ${step}`, ...lines].join("\n");
-    cursor.setAttribute("x1", `${(100 * step) / last}%`);
-    cursor.setAttribute("x2", `${(100 * step) / last}%`);
+    const x = `${(100 * step) / last}%`;
+    place(cursor, { x1: x, x2: x, y1: "0", y2: "100%" });
     plot.append(cursor);
+    tip.replaceChildren();
+    make("strong", tip, "", `step ${step.toLocaleString("en")}`);
+    curves.forEach((curve, index) => line(curve, index, step));
     tip.hidden = false;
     const box = plot.getBoundingClientRect();
     const figure = plot.parentElement.getBoundingClientRect();
-    const x = box.left - figure.left + (box.width * step) / last;
-    const left = x + 12 + tip.offsetWidth < figure.width ? x + 12 : x - 12 - tip.offsetWidth;
-    tip.style.left = `${Math.max(4, Math.min(left, figure.width - tip.offsetWidth - 4))}px`;
+    const middle = box.left - figure.left + (box.width * step) / last;
+    const right = figure.width - tip.offsetWidth - 4;
+    const left = middle + 12 <= right ? middle + 12 : middle - 12 - tip.offsetWidth;
+    tip.style.left = `${Math.max(4, Math.min(left, right))}px`;
     tip.style.top = `${box.top - figure.top - tip.offsetHeight - 6}px`;
   };
   const hide = () => {
-    cursor.remove();
     tip.hidden = true;
+    for (const element of [cursor, ...marks]) element.remove();
   };
 
   for (const title of plot.querySelectorAll("title")) title.remove();
@@ -55,12 +92,14 @@ for (const plot of document.querySelectorAll(".plot")) {
   };
   plot.addEventListener("pointerdown", follow);
   plot.addEventListener("pointermove", follow);
-  plot.addEventListener("pointerleave", hide);
+  // What a finger has chosen stays until it taps elsewhere.
+  plot.addEventListener("pointerleave", (event) => event.pointerType === "touch" || hide());
   plot.addEventListener("blur", hide);
   plot.addEventListener("keydown", (event) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by) return;
+    if (event.key === "Escape") return hide();
+    const to = { ArrowLeft: shown - 1, ArrowRight: shown + 1, Home: 0, End: steps.length - 1 }[event.key];
+    if (to === undefined) return;
     event.preventDefault();
-    show(tip.hidden ? shown : shown + by);
+    show(tip.hidden && event.key.startsWith("Arrow") ? shown : to);
   });
 }

@@ -14,6 +14,8 @@ const LARGEST: f64 = 1e100;
 pub struct Series {
     pub name: String,
     pub points: Vec<Point>,
+    /// Whether any record has a value, finite or not.
+    pub recorded: bool,
 }
 
 /// A value, if there is one, at a step.
@@ -27,8 +29,13 @@ impl Series {
     /// A series that leaves out what is not finite.
     pub fn new(name: impl Into<String>, points: impl IntoIterator<Item = (u64, Option<f64>)>) -> Self {
         let finite = |value: &f64| value.abs() <= LARGEST;
-        let points = points.into_iter().map(|(step, value)| Point { step, value: value.filter(finite) }).collect();
-        Self { name: name.into(), points }
+        let mut recorded = false;
+        let point = |(step, value): (u64, Option<f64>)| {
+            recorded |= value.is_some();
+            Point { step, value: value.filter(finite) }
+        };
+        let points = points.into_iter().map(point).collect();
+        Self { name: name.into(), points, recorded }
     }
 
     /// The values there are.

@@ -123,7 +123,7 @@ fn diagnose_query(
 }
 
 /// log p(Z stop | X) of every drawn sequence under the base model, in nats.
-fn base_log_prob(
+pub(crate) fn base_log_prob(
     policy: Policy,
     target: &Target,
     drawn: &Drawn,

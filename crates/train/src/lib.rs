@@ -5,6 +5,7 @@
 
 pub mod card;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod data;
 mod error;

@@ -80,11 +80,25 @@ pub struct TimingRecord {
     pub peak_rss_mb: Option<f64>,
 }
 
-/// A line of `samples.jsonl`: a trajectory of the policy itself.
+/// Of what a line of `samples.jsonl` is a draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleKind {
+    /// The policy within a training step.
+    Train,
+    /// The base model, for a validation prompt, at the first evaluation.
+    Before,
+    /// The policy, for the same prompt with the same seed, at a later evaluation.
+    After,
+}
+
+/// A line of `samples.jsonl`: a trajectory with its log-probabilities.
 #[derive(Clone, Debug, Serialize)]
 pub struct SampleRecord<'a> {
-    /// The step, from 1.
+    /// Finished training steps; of a training step's own draws that step, from 1.
     pub step: u64,
+    /// Of what it is a draw.
+    pub kind: SampleKind,
     /// X.
     pub prompt: &'a str,
     /// Y; absent where the task has none.
@@ -92,8 +106,15 @@ pub struct SampleRecord<'a> {
     pub suffix: Option<&'a str>,
     /// Z, its stop included.
     pub text: String,
-    /// log q in nats.
+    /// log p(Z stop | X) under the base model, untempered, in nats; absent of draws of a training step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_p: Option<f64>,
+    /// log q under what it was drawn from, in nats.
     pub log_q: f64,
     /// Untempered log R in nats; `null` where the reward is zero.
     pub log_reward: f64,
+    /// log w = log R / T - log q in nats, where T is the end of the reward temperature's schedule; absent of draws of a
+    /// training step, `null` where the reward is zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_weight: Option<f64>,
 }

@@ -10,12 +10,13 @@ use amortize_runlog::{JsonlWriter, RunDir, replace_dir_atomic, write_atomic};
 
 use crate::card::model_card;
 use crate::checkpoint;
+use crate::compare::compare;
 use crate::config::Config;
 use crate::error::{Result, TrainError};
 use crate::evaluate::evaluate;
 use crate::explore::Explored;
 use crate::memory;
-use crate::metrics::{EvaluateRecord, Record, SampleRecord, StepRecord, TimingRecord};
+use crate::metrics::{EvaluateRecord, Record, SampleKind, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
 use crate::sampling::{SampleOptions, text_of};
 use crate::settings;
@@ -70,9 +71,11 @@ impl<'a> Session<'a> {
             let problem = format!("has finished step {step}, which is past train.steps = {steps}");
             return Err(TrainError::Checkpoint { path: run.path().to_path_buf(), problem });
         }
-        if before_first_evaluation(&trainer.state) && run.metrics_path().exists() {
-            // The first evaluation's record may be there without its checkpoint: it will be written again.
-            write_atomic(&run.metrics_path(), b"")?;
+        if before_first_evaluation(&trainer.state) {
+            // The first evaluation's records may be there without its checkpoint: they will be written again.
+            for path in [run.metrics_path(), run.samples_path()].iter().filter(|path| path.exists()) {
+                write_atomic(path, b"")?;
+            }
         }
         let mut session = Self::open(config, run, trainer)?;
         session.metrics.truncate_after(step)?;
@@ -163,11 +166,14 @@ impl<'a> Session<'a> {
             let text = text_of(model, &explored.trajectories[row], &task.actions).0;
             self.samples.append(&SampleRecord {
                 step,
+                kind: SampleKind::Train,
                 prompt: prompt.map_or("", |prompt| &prompt.text),
                 suffix: prompt.and_then(|prompt| prompt.suffix.as_deref()),
                 text,
+                log_p: None,
                 log_q: explored.log_q[row].unwrap_or(f64::NAN),
                 log_reward: explored.log_reward.row(row).last().copied().unwrap_or(f64::NEG_INFINITY),
+                log_weight: None,
             })?;
         }
         Ok(())
@@ -199,7 +205,21 @@ impl<'a> Session<'a> {
             export(&self.run.best_adapter_dir(), self.config, &self.trainer)?;
         }
         self.metrics.append(&Record::Evaluate(&record))?;
+        self.log_comparison(&options)?;
         observer.evaluated(&record);
+        Ok(())
+    }
+
+    /// A few of the evaluation's draws: of the base model before the first step, of the policy after others.
+    fn log_comparison(&mut self, options: &SampleOptions) -> Result<()> {
+        let Trainer { model, state, target, task, .. } = &mut self.trainer;
+        let (policy, kind) = match state.step {
+            0 => (Policy::base(model), SampleKind::Before),
+            _ => (Policy::adapted(model, &state.adapter), SampleKind::After),
+        };
+        let records = compare(policy, target, &task.validation, &task.actions, options, (state.step, kind))
+            .map_err(|error| error.or_diverged(state.step))?;
+        records.iter().try_for_each(|record| self.samples.append(record))?;
         Ok(())
     }
 

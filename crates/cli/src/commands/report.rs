@@ -11,8 +11,11 @@ use anyhow::Result;
 use crate::args::ReportArgs;
 
 pub fn run(args: &ReportArgs) -> Result<()> {
-    let path = amortize_report::write(&RunDir::open_read(&args.run)?)?;
-    writeln!(std::io::stdout(), "{}", path.display())?;
+    let run = RunDir::open_read(&args.run)?;
+    writeln!(std::io::stdout(), "{}", amortize_report::write(&run)?.display())?;
+    if args.tensorboard {
+        writeln!(std::io::stdout(), "{}", amortize_report::tensorboard::write(&run)?.display())?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::support::*;
 
 const SHORT: &str = "train.steps=12";
@@ -15,6 +17,59 @@ fn a_seed_determines_a_run() {
     for file in ["metrics.jsonl", "samples.jsonl", "adapter/adapter_model.safetensors"] {
         let read = |run: &str| fs::read(format!("{run}/{file}")).unwrap();
         assert!(read(&first) != read(&other), "{file} is the same with another seed");
+    }
+}
+
+/// The samples of a kind in a run.
+fn samples_of(run: &str, kind: &str) -> Vec<Value> {
+    let samples = json_lines(&fs::read_to_string(format!("{run}/samples.jsonl")).unwrap());
+    samples.into_iter().filter(|sample| sample["kind"] == kind).collect()
+}
+
+#[test]
+fn validation_prompts_are_drawn_for_before_and_after() {
+    let place = Place::new();
+    let sets = [SHORT, "reward.temperature_end=0.5", "evaluate.every=6", "evaluate.samples_per_query=3"];
+    let run = place.train("run", &sets);
+    let data = place.write("validation.txt", PROMPTS[8..].join("\n"));
+    let sample = |policy: &[&str]| {
+        let args = ["sample", "--data", &data, "-n", "3", "--seed", "1", "--threads", "2", "--json"];
+        json_lines(&succeed(&[&args, policy].concat()))
+    };
+    let last = |samples: Vec<Value>| samples.into_iter().filter(|sample| sample["step"] == 12).collect::<Vec<_>>();
+    let model = fixture("llama3-rope");
+    let base = ["--model", &model, "--max-length", "8", "--reward-temperature", "0.5"];
+    let pairs =
+        [(samples_of(&run, "before"), sample(&base)), (last(samples_of(&run, "after")), sample(&["--run", &run]))];
+    for (logged, drawn) in &pairs {
+        assert_eq!(logged.len(), 6);
+        for (logged, drawn) in logged.iter().zip(drawn) {
+            for key in ["prompt", "text", "log_q", "log_weight"] {
+                assert_eq!(logged[key], drawn[key], "{key} of {logged}");
+            }
+            // The reward of a continuation is its log p; samples have it tempered.
+            let [log_p, log_reward] = ["log_p", "log_reward"].map(|key| logged[key].as_f64().unwrap());
+            assert!(
+                (log_p - log_reward).abs() < 1e-9 && (log_p - 0.5 * drawn["log_reward"].as_f64().unwrap()).abs() < 1e-9
+            );
+        }
+    }
+    assert!(pairs[0].0[0]["log_q"] != pairs[1].0[0]["log_q"], "training changed the policy");
+    let steps: Vec<_> = samples_of(&run, "after").iter().map(|sample| sample["step"].clone()).collect();
+    assert_eq!(steps, [[6; 6], [12; 6]].concat());
+    let report = fs::read_to_string(format!("{run}/report.html")).unwrap();
+    assert!(report.contains("<b>Before</b> the base model") && report.contains("<b>After</b> step 12"));
+}
+
+#[test]
+fn events_for_tensorboard_lie_in_the_run() {
+    let place = Place::new();
+    let run = place.train("run", &["train.steps=2"]);
+    let printed = succeed(&["report", &run, "--tensorboard"]);
+    assert_eq!(printed, format!("{run}/report.html\n{run}/tensorboard\n"));
+    let events = fs::read(format!("{run}/tensorboard/events.out.tfevents.amortize")).unwrap();
+    for tag in ["train/loss", "evaluate/log_w_variance", "samples/before"] {
+        assert!(events.windows(tag.len()).any(|bytes| bytes == tag.as_bytes()), "{tag}");
     }
 }
 
