@@ -275,7 +275,7 @@ pub struct CorpusArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Documents in train.jsonl; validation.jsonl has a hundredth as many
-    #[arg(long, value_name = "N", default_value_t = 300_000, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 400_000, value_parser = at_least_one)]
     pub documents: usize,
     /// Stories in stories/train.jsonl; the other task files grow with it
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = at_least_one)]

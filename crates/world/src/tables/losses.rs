@@ -1,4 +1,4 @@
-//! Stories of things and animals that are lost or broken.
+//! Stories of things that are lost or broken.
 
 use super::{Ending, Theme, Turning};
 
@@ -150,7 +150,7 @@ pub const BROKEN: Theme = Theme {
         &[
             "{name} used {his} {look} {thing} every day.",
             "{name} was proud of {his} {look} {thing}.",
-            "{name} kept {a look} {thing} in the {place}.",
+            "There was {a look} {thing} that {name} used every day.",
         ],
         &[
             "[One day|One evening|Last night] {he} wanted to use it in the {place}.",
@@ -193,7 +193,7 @@ pub const BROKEN: Theme = Theme {
         Turning {
             name: "lent",
             texts: &[
-                "{His} {helper} had two of them and lent {him} a {thing}.",
+                "{His} {helper} had two of them and lent {him} {a thing}.",
                 "So {his} {helper} let {him} borrow another {thing}.",
             ],
             endings: &["borrowed", "returned"],
@@ -258,135 +258,5 @@ pub const BROKEN: Theme = Theme {
             name: "pretty",
             texts: &["Everyone who came in liked the pretty {thing} {spot}.", "{name} smiled when {he} saw it {spot}."],
         },
-    ],
-};
-
-/// A pet runs away.
-pub const PET: Theme = Theme {
-    name: "pet",
-    things: &["cat", "dog", "rabbit", "parrot", "hamster", "goat", "duck", "puppy", "kitten", "goose"],
-    places: &["forest", "field", "lake", "farm", "river", "hill", "street", "playground"],
-    spots: &["in a tree", "under a car", "behind a barn", "in a deep hole", "on a roof", "under a bush"],
-    extras: &["bread", "cheese", "nuts", "apples", "seeds", "corn"],
-    opening: [
-        &[
-            "{name} had {a look} {thing} as a pet.",
-            "{name} and {his} {look} {thing} did everything together.",
-            "{name} took care of {a look} {thing}.",
-        ],
-        &[
-            "[One day|One afternoon|Yesterday] they went for a walk to the {place}.",
-            "[On Saturday|In the morning] {he} played with the {thing} near the {place}.",
-            "They often went to the {place} in the evening.",
-        ],
-        &[
-            "A loud sound scared the {thing}, and it ran away.",
-            "[Suddenly|Then] the {thing} was gone.",
-            "When {he} turned around, {he} could not see the {thing} any more.",
-        ],
-    ],
-    turnings: &[
-        Turning {
-            name: "found_hiding",
-            texts: &[
-                "{name} heard a noise and found the {thing} hiding {spot}.",
-                "{He} called its name and saw the {thing} {spot}.",
-                "After an hour {he} saw it sitting {spot}.",
-            ],
-            endings: &["safe", "fetched", "fetched"],
-        },
-        Turning {
-            name: "lured",
-            texts: &[
-                "{He} put some {extra} on the ground, and the {thing} came out.",
-                "The smell of {extra} brought the {thing} back.",
-                "{name} waited with some {extra} until it came near.",
-            ],
-            endings: &["safe", "ate", "ate"],
-        },
-        Turning {
-            name: "caught",
-            texts: &[
-                "A neighbor called {pal} caught the {thing}.",
-                "{pal} saw it running and caught it with a net.",
-                "At the {place}, {pal} was able to catch the {thing}.",
-            ],
-            endings: &["safe", "invited", "invited"],
-        },
-        Turning {
-            name: "poster",
-            texts: &[
-                "{His} {helper} helped {him} draw a poster of the {thing}.",
-                "{name} and {his} {helper} put up posters near the {place}.",
-            ],
-            endings: &["called", "poster_helper"],
-        },
-        Turning {
-            name: "home_alone",
-            texts: &[
-                "{name} walked home alone, and the {thing} was waiting at the door.",
-                "But the clever {thing} had gone home alone.",
-            ],
-            endings: &["clever", "safe"],
-        },
-        Turning {
-            name: "not_found",
-            texts: &[
-                "{He} called and called, but the {thing} did not come.",
-                "A man said that the {thing} had crossed the road and was far away.",
-                "{name} looked for it for three days and found no trace.",
-            ],
-            endings: &["lost_pet", "hope"],
-        },
-    ],
-    endings: &[
-        Ending {
-            name: "safe",
-            texts: &[
-                "{name} held the {thing} in {his} arms and was {glad}.",
-                "{He} was {glad} that the {thing} was safe.",
-            ],
-        },
-        Ending {
-            name: "fetched",
-            texts: &[
-                "It took a long time to get the {thing} out of there, because it was {spot}.",
-                "Since then, {he} always looks {spot} first.",
-            ],
-        },
-        Ending {
-            name: "ate",
-            texts: &[
-                "The {thing} ate all the {extra} and went home with {him}.",
-                "Now {name} always has {extra} in {his} pocket.",
-            ],
-        },
-        Ending {
-            name: "invited",
-            texts: &[
-                "{name} invited {pal} to dinner to say thank you.",
-                "Now {pal} and {name} walk the {thing} together.",
-            ],
-        },
-        Ending {
-            name: "called",
-            texts: &[
-                "A woman saw the picture and brought the {thing} home.",
-                "The next day, somebody called and had the {thing}.",
-            ],
-        },
-        Ending {
-            name: "poster_helper",
-            texts: &["Thanks to the posters and {his} {helper}, the {thing} was home in two days."],
-        },
-        Ending { name: "clever", texts: &["{name} laughed and called it the smartest {thing} in town."] },
-        Ending {
-            name: "lost_pet",
-            texts: &[
-                "{name} cried, because {he} had lost {his} {thing}.",
-                "{He} was {sad} and did not want another {thing}.",
-            ],
-        },
-        Ending { name: "hope", texts: &["{name} still hopes that the {thing} will come back."] },
     ],
 };

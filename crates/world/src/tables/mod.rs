@@ -2,7 +2,9 @@
 
 mod changes;
 mod losses;
+mod nature;
 mod outings;
+mod trials;
 mod wishes;
 pub mod words;
 
@@ -55,14 +57,14 @@ pub struct Ending {
 pub const THEMES: [&Theme; 12] = [
     &losses::LOST,
     &losses::BROKEN,
-    &losses::PET,
+    &nature::PET,
     &outings::RAIN,
     &outings::LATE,
-    &outings::ILL,
+    &trials::ILL,
     &wishes::COOK,
     &wishes::GIFT,
-    &wishes::LEARN,
+    &changes::LEARN,
     &changes::LONELY,
-    &changes::TEST,
-    &changes::GARDEN,
+    &trials::TEST,
+    &nature::GARDEN,
 ];

@@ -11,7 +11,7 @@ pub const TEXTS: &[&str] = &[
     "{name} [sold|bought|counted|carried] # {thing} [at the market|in the morning|on Monday|last week].",
     "There are # {thing} in the [room|garden|old box|shop].",
     "[The trip|The walk|The work] took # [minutes|hours|days].",
-    "{name} is # years old, and {his} {helper} is # years old.",
+    "The [tree|church|bridge] near the house of {name} is # years old.",
     "The house of {name} has the number #.",
     "{pal} paid # coins for [a hat|a lamp|the book|some tea].",
     "[The farmer|The baker|The teacher] has # {thing} and wants # more.",

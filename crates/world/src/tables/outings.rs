@@ -1,4 +1,4 @@
-//! Stories of plans that the weather, a clock or an illness crosses.
+//! Stories of plans that the weather or a clock crosses.
 
 use super::{Ending, Theme, Turning};
 
@@ -6,14 +6,14 @@ use super::{Ending, Theme, Turning};
 pub const RAIN: Theme = Theme {
     name: "rain",
     things: &["picnic", "party", "game", "race", "concert", "dance", "play", "match"],
-    places: &["park", "garden", "beach", "meadow", "square", "hill", "lake", "field"],
+    places: &["park", "garden", "meadow", "square", "field", "yard", "forest", "courtyard"],
     spots: &["in the barn", "in the kitchen", "in a tent", "under a bridge", "in the school hall", "in the garage"],
     extras: &["cards", "songs", "stories", "puzzles", "jokes", "riddles"],
     opening: [
         &[
-            "{name} wanted to have a {thing} in the {place}.",
-            "For weeks, {name} had planned a {thing} in the {place}.",
-            "It was {name} who had the idea of a {thing} in the {place}.",
+            "{name} wanted to have {a thing} in the {place}.",
+            "For weeks, {name} had planned {a thing} in the {place}.",
+            "It was {name} who had the idea of {a thing} in the {place}.",
         ],
         &[
             "{He} invited all {his} friends and made some food.",
@@ -182,9 +182,9 @@ pub const LATE: Theme = Theme {
         Turning {
             name: "vehicle",
             texts: &[
-                "{name} stopped a {extra} and asked for a ride.",
-                "A man with a {extra} was going there and took {him} along.",
-                "So {he} went with a {extra} instead.",
+                "{name} stopped {a extra} and asked for a ride.",
+                "A man with {a extra} was going there and took {him} along.",
+                "So {he} went with {a extra} instead.",
             ],
             endings: &["arrived", "ride", "ride"],
         },
@@ -253,137 +253,6 @@ pub const LATE: Theme = Theme {
         Ending {
             name: "alarm",
             texts: &["The next day {name} bought a loud clock.", "{He} promised {himself} never to be late again."],
-        },
-    ],
-};
-
-/// Somebody is ill before a big day.
-pub const ILL: Theme = Theme {
-    name: "ill",
-    things: &["wedding", "birthday", "show", "parade", "festival", "feast", "opera", "final"],
-    places: &["church", "town", "theater", "village", "palace", "stadium", "hotel"],
-    spots: &["on the phone", "in bed", "at the window", "on the sofa"],
-    extras: &["tea", "soup", "honey", "medicine", "ginger", "lemon juice"],
-    opening: [
-        &[
-            "{name} could not wait for the {thing} in the {place}.",
-            "There was going to be {a look} tent and a big {thing} in the {place}, and {name} wanted to go.",
-            "{name} had a ticket for the {thing} in the {place}.",
-        ],
-        &[
-            "{He} wanted to wear {his} {look} [hat|shirt|shoes].",
-            "{He} had counted the days for a month.",
-            "All {his} friends were going to be there.",
-        ],
-        &[
-            "But {he} woke up with a fever.",
-            "The day before, {he} got very sick.",
-            "But that morning {his} throat hurt, and {he} could not stand up.",
-        ],
-    ],
-    turnings: &[
-        Turning {
-            name: "cured",
-            texts: &[
-                "{name} drank a lot of {extra} and slept for ten hours.",
-                "{He} took some {extra}, and it made {him} well.",
-                "A big cup of {extra} did wonders.",
-            ],
-            endings: &["went", "credit", "credit"],
-        },
-        Turning {
-            name: "nursed",
-            texts: &[
-                "{His} {helper} took care of {him} all night.",
-                "{name} rested while {his} {helper} sat beside {him} and nursed {him}.",
-            ],
-            endings: &["went", "nurse_thanks", "nurse_thanks"],
-        },
-        Turning {
-            name: "doctor",
-            texts: &[
-                "Doctor {pal} came and told {him} to stay in bed.",
-                "{He} was told by Doctor {pal} that {he} could not go.",
-            ],
-            endings: &["stayed", "doctor_right", "doctor_right"],
-        },
-        Turning {
-            name: "watched",
-            texts: &[
-                "{His} {helper} filmed all of it and sent {him} the film.",
-                "So {his} {helper} went there and let {him} watch the {thing} {spot}.",
-            ],
-            endings: &["saw_film", "film_helper"],
-        },
-        Turning {
-            name: "went_ill",
-            texts: &[
-                "{name} got up and went anyway, although {he} was sick.",
-                "{He} told nobody about it and went there with a hot head.",
-            ],
-            endings: &["worse", "fell"],
-        },
-    ],
-    endings: &[
-        Ending {
-            name: "went",
-            texts: &[
-                "{He} was well in time and danced at the {thing}.",
-                "So {name} was able to see the {thing} and was {glad}.",
-            ],
-        },
-        Ending {
-            name: "credit",
-            texts: &[
-                "Now {name} takes {extra} whenever {he} feels sick.",
-                "{He} got to the {thing} in time, all because of {extra}.",
-            ],
-        },
-        Ending {
-            name: "nurse_thanks",
-            texts: &[
-                "{name} went to the {thing} and brought a flower home for {his} {helper}.",
-                "{He} was {glad} to have such a kind {helper}, and they went together.",
-            ],
-        },
-        Ending {
-            name: "stayed",
-            texts: &["{name} was {sad} to miss the {thing}.", "{He} heard the music of the {thing} from {his} bed."],
-        },
-        Ending {
-            name: "doctor_right",
-            texts: &[
-                "{name} missed the {thing}, but Doctor {pal} had been right.",
-                "{He} was {sad} and a bit angry at Doctor {pal}.",
-            ],
-        },
-        Ending {
-            name: "saw_film",
-            texts: &[
-                "{name} felt as if {he} had been at the {thing}.",
-                "{He} watched the film of the {thing} three times.",
-            ],
-        },
-        Ending {
-            name: "film_helper",
-            texts: &[
-                "{name} thanked {his} {helper} for letting {him} see the {thing} at home.",
-                "{He} was {glad} that {his} {helper} had a camera.",
-            ],
-        },
-        Ending {
-            name: "worse",
-            texts: &[
-                "In the evening {he} felt much worse.",
-                "{name} had to stay in bed for two weeks after the {thing}.",
-            ],
-        },
-        Ending {
-            name: "fell",
-            texts: &[
-                "{name} fell asleep in the middle of the {thing}.",
-                "{He} had to leave the {thing} early and felt {sad}.",
-            ],
         },
     ],
 };

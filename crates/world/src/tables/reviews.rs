@@ -17,7 +17,7 @@ pub struct Kind {
 /// Words of `{thing}`.
 pub const WORKS: &[&str] = &["film", "movie", "book", "play", "comedy", "drama"];
 /// Words of `{place}`.
-pub const PLACES: &[&str] = &["village", "city", "castle", "forest", "island", "hotel", "farm", "school", "station"];
+pub const PLACES: &[&str] = &["village", "city", "castle", "forest", "inn", "hotel", "farm", "school", "station"];
 /// Words of `{extra}`.
 pub const TRADES: &[&str] = &["baker", "teacher", "farmer", "doctor", "painter", "singer", "king", "soldier", "driver"];
 
@@ -27,7 +27,7 @@ pub const KINDS: [Kind; 10] = [
         label: "objective",
         reasons: &["about a plot event", "about what happens in the story"],
         texts: &[
-            "[One day|After a storm|At night] {name} [loses|finds|breaks] a {look} ring and [leaves|runs from] the {place}.",
+            "[One day|After a storm|At night] {name} [loses|finds|breaks] {a look} ring and [leaves|runs from] the {place}.",
             "{name} [meets|follows|helps] {pal} in {a place}, and [they fall in love|they run away|nobody believes them].",
             "When {his} {helper} [dies|leaves|gets sick], {name} must [go back to|sell|save] the {place}.",
             "{name} [wakes up|is left alone|is lost] in {a place} and [looks for|waits for|writes to] {pal}.",
@@ -37,7 +37,7 @@ pub const KINDS: [Kind; 10] = [
         label: "objective",
         reasons: &["about a character", "about who the hero is"],
         texts: &[
-            "{name} is a [young|poor|rich|old] {extra} who [lives|works] in {a place}.",
+            "{name} is [a young|a poor|a rich|an old] {extra} who [lives|works] in {a place}.",
             "The hero of the {thing} is {name}, {a extra} [with two sons|from the south|without a home].",
             "{name} has [been|worked as] {a extra} [for ten years|all {his} life|since the war].",
         ],
@@ -47,7 +47,7 @@ pub const KINDS: [Kind; 10] = [
         reasons: &["about a place", "about where the story is set"],
         texts: &[
             "The {thing} is set in {a place} [by the sea|in the mountains|near a big city].",
-            "The story [begins|ends] in a {look} {place}, where {name} [was born|once lived].",
+            "The story [begins|ends] in {a look} {place}, where {name} [was born|once lived].",
             "All of the {thing} takes place in [one room of|the cellar of|the garden of] {a place}.",
         ],
     },
@@ -83,7 +83,7 @@ pub const KINDS: [Kind; 10] = [
         texts: &[
             "The story of {name} the {extra} is [too long|too thin|clever|a mess], and the end is [weak|great|hard to believe].",
             "[A dull|A lovely|A strange|A very funny] {thing} about {name} and {a extra} [that never finds its way|that is full of ideas|with nothing to say].",
-            "The {thing} [has|is] [no heart|no point|more charm than sense], but [it is fun|it looks good|who cares].",
+            "The {thing} has [no heart|no point|more charm than sense], but [it is fun|it looks good|who cares].",
         ],
     },
     Kind {
@@ -101,7 +101,8 @@ pub const KINDS: [Kind; 10] = [
         texts: &[
             "[Do not miss|Stay away from|Run to see|Forget] this {thing} by {pal} about {a place}.",
             "If you [like|love|hate] [slow|loud|sad] stories, [this {thing} is for you|read a good book instead].",
-            "[Take|Leave] your children [with you|at home], because this {thing} about {a extra} by {pal} is [a gift|too silly|a joy].",
+            "Take your children with you, because this {thing} about {a extra} by {pal} is [a gift|a joy].",
+            "Leave your children at home, because this {thing} about {a extra} by {pal} is [too sad|too silly|too long].",
         ],
     },
     Kind {

@@ -30,7 +30,7 @@ const MARKET: Scene = Scene {
     follows: &[
         "The smell of {extra} [was in the air|came from every corner|made everyone hungry].",
         "{He} [saw|met] {pal}, who was [carrying|selling|looking at] [a box of|some|two bags of] {thing}.",
-        "A [tall|young|old|kind] woman [sang|laughed|called out] [behind the table|next to the door|in a loud voice].",
+        "[A tall|A young|An old|A kind] woman [sang|laughed|called out] [behind the table|next to the door|in a loud voice].",
         "The {thing} were [cheap|fresh|red|very good] [that day|this time|as always].",
         "[Many|A lot of|Some] people [stood|waited] in line for {extra}.",
         "{He} [paid|counted] the coins [and smiled|with care|and put the rest away].",
@@ -46,7 +46,7 @@ const SCHOOL: Scene = Scene {
     extras: &["book", "pen", "map", "globe", "drum"],
     openings: &[
         "The first lesson [of the day|on Monday] was {thing}.",
-        "{name} [liked|loved|was good at] {thing} more than anything else at school.",
+        "{name} [liked|loved] {thing} more than anything else at school.",
         "It was [quiet|loud|warm|cold] in the school {place}.",
     ],
     follows: &[
@@ -85,7 +85,7 @@ const GARDEN: Scene = Scene {
 };
 
 const SEA: Scene = Scene {
-    things: &["boat", "ship", "ferry", "net", "sail"],
+    things: &["boat", "ship", "ferry", "raft", "canoe"],
     places: &["beach", "island", "harbor", "bay"],
     extras: &["shells", "stones", "fish", "crabs", "birds"],
     openings: &[
@@ -139,7 +139,7 @@ const FOREST: Scene = Scene {
     ],
     follows: &[
         "The trees were [tall|old|black|wet], and [the path was narrow|little light came through].",
-        "{name} [looked for|ate|found] {extra} [under the trees|beside the {place}|and put them in a basket].",
+        "{name} [looked for|found] {extra} [under the trees|beside the {place}|and put them in a basket].",
         "[Suddenly|Then] {he} [heard|saw] {a thing} [near the {place}|behind a tree|in the snow].",
         "The {thing} [ran away|stood still|looked at {him}|was not afraid].",
         "{He} [followed|crossed|knew] the {place} [without fear|until noon|from earlier trips].",
@@ -174,8 +174,8 @@ const STATION: Scene = Scene {
 
 const FARM: Scene = Scene {
     things: &["cow", "horse", "goat", "pig", "duck", "goose"],
-    places: &["barn", "field", "hill", "well", "mill"],
-    extras: &["corn", "milk", "hay", "cheese", "apples"],
+    places: &["barn", "stable", "shed", "mill"],
+    extras: &["corn", "milk", "hay", "cheese", "wool"],
     openings: &[
         "{name} has a farm [on a hill|near the river|in the valley].",
         "There was a [brown|white|lazy|strong] {thing} in the {place}.",
@@ -183,7 +183,7 @@ const FARM: Scene = Scene {
     ],
     follows: &[
         "The {thing} [slept|stood|ate] [in the {place}|all day|behind the {place}].",
-        "{name} [carried|sold|brought] the {extra} [to the market|into the {place}|with {his} {helper}].",
+        "{name} [carried|took|brought] the {extra} [to the market|into the {place}|with {his} {helper}].",
         "{pal} [came|helped] to [feed|wash|catch] the {thing}.",
         "[This year|Last year] there was [a lot of|not much|enough] {extra}.",
         "The old {place} [needed|got] [a new roof|a new door|some paint].",
@@ -199,15 +199,15 @@ const CITY: Scene = Scene {
     places: &["bridge", "square", "river", "park", "tower"],
     extras: &["cars", "people", "lights", "children", "birds"],
     openings: &[
-        "{name} worked in a {thing} near the {place}.",
+        "{name} worked in {a thing} near the {place}.",
         "The city was [loud|full of {extra}|never quiet].",
-        "There is a [new|famous|small|old] {thing} by the {place}.",
+        "There is [a new|a famous|a small|an old] {thing} by the {place}.",
     ],
     follows: &[
         "From the {place} you could see [the whole city|the {thing}|many {extra}].",
         "The streets were full of {extra} [at noon|in the evening|even at night].",
         "{name} [met|saw|waited for] {pal} [in front of|in|next to] the {thing}.",
-        "[A man|A girl|An artist] [played the flute|sold flowers|drew pictures] [at the corner|on the {place}].",
+        "[A man|A girl|An artist] [played the flute|sold flowers|drew pictures] [at the corner|near the {place}].",
         "{His} {helper} [had never liked|loved|was afraid of] the [noise|crowd|city].",
         "The {thing} [opened|closed] [at nine|at ten|late|on Mondays].",
         "{He} [drank tea|read a book|looked out of the window] [in the {thing}|for an hour].",
@@ -217,7 +217,7 @@ const CITY: Scene = Scene {
 };
 
 const EVENING: Scene = Scene {
-    things: &["book", "letter", "song", "film", "game"],
+    things: &["book", "letter", "novel", "poem", "newspaper"],
     places: &["sofa", "window", "door", "fire", "stairs"],
     extras: &["stars", "clouds", "lamps", "bells", "shadows"],
     openings: &[
@@ -227,7 +227,7 @@ const EVENING: Scene = Scene {
     ],
     follows: &[
         "The {extra} [were bright|could be seen through the window|made {him} think of home].",
-        "{He} [had|wanted|found] a new {thing}, but {he} was [tired|too tired|sad].",
+        "{He} [had|found] a new {thing}, but {he} was [tired|too tired|sad].",
         "{His} {helper} [came in|stood by the {place}] and [asked what was wrong|said good night|smiled].",
         "[Somewhere|In the next house] [a dog barked|a child cried|a door closed|somebody sang].",
         "The {thing} was [about|from] [a king|{pal}|a far country|the war].",

@@ -39,7 +39,7 @@ pub const HELPERS: &[&str] = &[
 pub const LOOKS: &[&str] = &["red", "blue", "green", "yellow", "black", "white", "brown", "old", "small", "big"];
 
 /// Good feelings.
-pub const GLAD: &[&str] = &["happy", "glad", "proud", "cheerful", "thankful", "pleased"];
+pub const GLAD: &[&str] = &["happy", "glad", "delighted", "thankful", "pleased", "relieved"];
 
 /// Bad feelings.
 pub const SAD: &[&str] = &["sad", "upset", "unhappy", "disappointed", "gloomy"];
