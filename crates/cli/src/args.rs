@@ -30,6 +30,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Make a run's report.html, and print its path
     Report(ReportArgs),
+    /// Write the corpus that base models are trained on, or judge infilled stories of it
+    Corpus(CorpusArgs),
     /// How fast this machine is, on random models of known shapes, and how far from its limits
     Bench(BenchArgs),
 }
@@ -256,4 +258,49 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err("a number above 0 is needed".into()),
     }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  amortize corpus --out corpus
+  amortize corpus --out small --seed 2 --documents 2000 --stories 500
+  amortize corpus judge infills.jsonl --json"
+)]
+pub struct CorpusArgs {
+    #[command(subcommand)]
+    pub command: Option<CorpusCommand>,
+    /// Directory to write; a corpus that is there already is replaced
+    #[arg(long, value_name = "DIR", required = true)]
+    pub out: Option<PathBuf>,
+    /// Decides every text
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Documents in train.jsonl; validation.jsonl has a hundredth as many
+    #[arg(long, value_name = "N", default_value_t = 400_000, value_parser = at_least_one)]
+    pub documents: usize,
+    /// Stories in stories/train.jsonl; the other task files grow with it
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = at_least_one)]
+    pub stories: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CorpusCommand {
+    /// Say how many fourth sentences fit their story's beginning, its end, and both
+    Judge(JudgeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct JudgeArgs {
+    /// JSON lines with the texts "x" (sentences 1 to 3), "z" (sentence 4) and "y" (sentence 5)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print one JSON object with the counts and shares
+    #[arg(long, conflicts_with = "each")]
+    pub json: bool,
+    /// Print the verdict on each line as a JSON line
+    #[arg(long)]
+    pub each: bool,
 }

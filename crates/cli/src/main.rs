@@ -38,6 +38,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Score(args) => commands::score::run(args),
         Command::Evaluate(args) => commands::evaluate::run(args),
         Command::Report(args) => commands::report::run(args),
+        Command::Corpus(args) => commands::corpus::run(args),
         Command::Bench(args) => commands::bench::run(args),
     }
 }

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod bench;
+pub mod corpus;
 pub mod evaluate;
 pub mod report;
 pub mod sample;
