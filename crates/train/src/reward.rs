@@ -14,7 +14,7 @@ use amortize_lm::actions::ActionSpace;
 
 use crate::config::{RewardMask, RewardSection, TaskKind, TaskSection, Term, TermKind};
 use crate::error::{Result, TrainError};
-pub use contexts::field_names;
+pub use contexts::{check_context, field_names};
 pub use external::ExternalReward;
 pub use likelihood::LikelihoodReward;
 pub use product::Product;

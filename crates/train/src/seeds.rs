@@ -67,7 +67,7 @@ fn bad(config: &Config, text: &Text, z: &str, problem: &str) -> TrainError {
 fn trajectory(config: &Config, model: &ModelInfo, task: &Task, z: &str) -> std::result::Result<Trajectory, String> {
     let stops = config.policy.stop_strings.iter().filter_map(|stop| z.strip_suffix(stop.as_str()));
     let body = stops.min_by_key(|rest| rest.len()).unwrap_or(z);
-    let space = if body.starts_with(char::is_whitespace) { "" } else { " " };
+    let space = if body.is_empty() || body.starts_with(char::is_whitespace) { "" } else { " " };
     let tokens = model.tokenizer.encode_completion(&format!("{space}{body}")).map_err(|error| error.to_string())?;
     let z = match tokens.split_last() {
         Some((last, rest)) if config.policy.stop_tokens.contains(last) => rest.to_vec(),

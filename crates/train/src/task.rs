@@ -11,7 +11,7 @@ use regex::Regex;
 use crate::config::{Config, DataSection, PolicySection, RewardSection, TaskKind, TaskSection};
 use crate::data::{Needs, Presence, Text, read};
 use crate::error::{Result, TrainError};
-use crate::reward::field_names;
+use crate::reward::{check_context, field_names};
 use crate::template::Template;
 
 /// A query as people read it, with its tokens.
@@ -55,6 +55,12 @@ impl Task {
         let train = encode(model, &config.task, &config.data.path, train, &actions)?;
         let source = config.data.validation_path.as_ref().unwrap_or(&config.data.path);
         let validation = encode(model, &config.task, source, validation, &actions)?;
+        for (path, prompts) in [(&config.data.path, &train), (source, &validation)] {
+            for Prompt { text, query, .. } in prompts {
+                check_context(&config.reward.terms, query, model, actions.max_length)
+                    .map_err(|error| bad_prompt(path, None, text, &error))?;
+            }
+        }
         Ok(Self { train, validation, actions })
     }
 }
@@ -113,13 +119,15 @@ pub fn encode(
     let encoded = texts.into_iter().map(|text| {
         let query = query(model, task, &text)?;
         let shown = shown(task, &text);
-        check_lengths(model, &query, actions).map_err(|error| {
-            let problem = format!("the prompt {:?}: {error}", shortened(&shown));
-            TrainError::Data { path: path.to_path_buf(), line: text.line, problem }
-        })?;
+        check_lengths(model, &query, actions).map_err(|error| bad_prompt(path, text.line, &shown, &error))?;
         Ok(Prompt { text: shown, suffix: text.y, query })
     });
     encoded.collect()
+}
+
+fn bad_prompt(path: &Path, line: Option<usize>, prompt: &str, error: &LmError) -> TrainError {
+    let problem = format!("the prompt {:?}: {error}", shortened(prompt));
+    TrainError::Data { path: path.to_path_buf(), line, problem }
 }
 
 /// X or, in a task without it, what the policy reads.

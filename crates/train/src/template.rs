@@ -42,11 +42,14 @@ impl Template {
 
     /// The text with fields in their places, each as it is; a field that is not there is empty.
     pub fn fill(&self, fields: &BTreeMap<String, String>) -> String {
-        let text = |piece| match piece {
-            &Piece::Text(ref text) => text.as_str(),
-            Piece::Field(name) => fields.get(name).map_or("", String::as_str),
-        };
-        self.0.iter().map(text).collect()
+        let mut text = String::new();
+        for piece in &self.0 {
+            text.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Field(name) => fields.get(name).map_or("", String::as_str),
+            });
+        }
+        text
     }
 
     /// The text before Z: space at its end is dropped, as Z begins with it.

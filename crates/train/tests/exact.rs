@@ -16,7 +16,8 @@ use rand::RngExt;
 const MAX_LENGTH: usize = 3;
 
 /// Weights of texts that have from one to eight spellings in [`tokens`].
-const TABLE: &str = r#"reward.terms=[{kind = "table", before = "", weights = {"1" = 1, "21" = 3, "77" = 0.5, "121" = 2}}]"#;
+const TABLE: &str =
+    r#"reward.terms=[{kind = "table", before = "", weights = {"1" = 1, "21" = 3, "77" = 0.5, "121" = 2}}]"#;
 
 /// Digits, as tokens and as bytes, and what is no digit.
 fn tokens(model: &Model) -> Vec<u32> {
@@ -94,7 +95,8 @@ fn the_distribution_is_that_of_all_sequences_taken_together() {
 
 /// Checks the figures by their definitions, with the weights squared at a reward temperature of a half.
 fn assert_is(found: &Exact, masses: &BTreeMap<String, f64>) {
-    let target = BTreeMap::from([("1", 1.0), ("121", 4.0), ("21", 9.0), ("77", 0.25)].map(|(text, w)| (text, w / 14.25)));
+    let target =
+        BTreeMap::from([("1", 1.0), ("121", 4.0), ("21", 9.0), ("77", 0.25)].map(|(text, w)| (text, w / 14.25)));
     let valid: f64 = target.keys().map(|text| masses[*text]).sum();
     let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * b.abs().max(1e-2), "{a} {b}");
     for (share, (text, target)) in found.distribution.iter().zip(&target) {

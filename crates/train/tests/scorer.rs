@@ -50,9 +50,12 @@ fn one_process_answers_all_requests() {
 
 #[test]
 fn one_failure_is_mended_by_starting_again() {
-    for failure in ["exit 3", "sleep 60", "echo nonsense", r#"echo '{"id": 7, "log_rewards": [1, 2]}'"#, "echo '{\"id\"'"] {
+    for failure in
+        ["exit 3", "sleep 60", "echo nonsense", r#"echo '{"id": 7, "log_rewards": [1, 2]}'"#, "echo '{\"id\"'"]
+    {
         let dir = tempfile::tempdir().expect("a directory");
-        let script = format!("[ -e $0/starts ] || {{ echo x > $0/starts; ask; {failure}; ask; }}; while ask; do {ANSWER}; done");
+        let script =
+            format!("[ -e $0/starts ] || {{ echo x > $0/starts; ask; {failure}; ask; }}; while ask; do {ANSWER}; done");
         let mut scorer = scorer(&dir, &script);
         assert_eq!(scorer.score(&items(2)).expect(failure), [0.5, f64::NEG_INFINITY]);
         assert_eq!(requests(&dir).len(), 2, "{failure}");
@@ -67,7 +70,10 @@ fn a_second_failure_is_told() {
         ("while ask; do sleep 60; done", "gave no answer within 0.5 s"),
         ("while ask; do echo nonsense; done", "answered \"nonsense\", not a line like {\"id\": 2, "),
         (r#"while ask; do echo "{\"id\": $id, \"log_rewards\": [0]}"; done"#, "gave 1 log_rewards for 2 items"),
-        (r#"while ask; do echo "{\"id\": 0, \"log_rewards\": [0, 0]}"; done"#, "answered request 0 when it was asked request 2"),
+        (
+            r#"while ask; do echo "{\"id\": 0, \"log_rewards\": [0, 0]}"; done"#,
+            "answered request 0 when it was asked request 2",
+        ),
         (r#"while ask; do echo "{\"id\": $id, \"log_rewards\": [0, NaN]}"; done"#, "where null is zero reward"),
         (r#"while ask; do printf '\377\n'; done"#, "gave an answer that cannot be read"),
     ];
@@ -76,7 +82,8 @@ fn a_second_failure_is_told() {
         let message = scorer(&dir, script).score(&items(2)).expect_err("refused");
         assert!(message.starts_with("the scorer `sh -c ") && message.contains(expected), "{message}");
     }
-    let message = Scorer::new(vec!["no-such-program".into()], Duration::from_secs(1)).score(&items(1)).expect_err("refused");
+    let message =
+        Scorer::new(vec!["no-such-program".into()], Duration::from_secs(1)).score(&items(1)).expect_err("refused");
     assert!(message.contains("`no-such-program` cannot be started"), "{message}");
 }
 
@@ -89,7 +96,8 @@ fn no_process_is_left_behind() {
         let _ = scorer.score(&items(2));
         drop(scorer);
         for pid in fs::read_to_string(dir.path().join("pids")).expect("a file").lines() {
-            let alive = Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>/dev/null")]).status().expect("a shell");
+            let alive =
+                Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>/dev/null")]).status().expect("a shell");
             assert!(!alive.success(), "{script}: {pid} is there");
         }
     }
@@ -114,7 +122,8 @@ fn texts_that_are_alike_are_scored_once_a_step() {
     let script = r#"printf '%s\n' "$line" | grep -o '"z"' | awk -v id="$id" \
         'BEGIN {s = "null"} NR > 1 {s = s ", -1"} END {print "{\"id\":" id ",\"log_rewards\":[" s "]}"}'"#;
     let path = dir.path().join("script.sh");
-    fs::write(&path, format!("while {READ}; do printf '%s\\n' \"$line\" >> $1/requests; {script}; done")).expect("a file");
+    fs::write(&path, format!("while {READ}; do printf '%s\\n' \"$line\" >> $1/requests; {script}; done"))
+        .expect("a file");
     let command = format!("[\"sh\", {:?}, {:?}]", path.to_str().expect("a path"), dir.path().to_str().expect("a path"));
     let terms = format!(r#"reward.terms=[{{kind = "external", command = {command}, exponent = 2}}]"#);
     let terms = common::config(&[&terms]).reward.terms;
@@ -127,10 +136,14 @@ fn texts_that_are_alike_are_scored_once_a_step() {
     let (request, [a, b]) = (&requests(&dir)[0], [20, 21].map(|token| model.tokenizer.token_text(token)));
     let item = |x: &str, z: String| serde_json::json!({"x": x, "y": null, "z": z});
     let ab = format!("{a}{b}");
-    let expected = serde_json::json!([item("one", a.into()), item("one", ab.clone()), item("two", a.into()), item("two", ab)]);
+    let expected =
+        serde_json::json!([item("one", a.into()), item("one", ab.clone()), item("two", a.into()), item("two", ab)]);
     assert_eq!((&request["items"], requests(&dir).len()), (&expected, 1));
     // No reward where the policy may not stop, none for the first item, and twice the scorer's for the rest.
     let zero = f64::NEG_INFINITY;
-    assert_eq!(table.into_rows(), [vec![zero, zero, -2.0], vec![zero, zero, -2.0], vec![zero, zero], vec![zero, -2.0, -2.0]]);
+    assert_eq!(
+        table.into_rows(),
+        [vec![zero, zero, -2.0], vec![zero, zero, -2.0], vec![zero, zero], vec![zero, -2.0, -2.0]]
+    );
     assert!(target.log_reward(&queries, &[], &[]).expect("rewards").into_rows().is_empty());
 }

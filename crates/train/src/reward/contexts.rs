@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use amortize_gfn::Query;
-use amortize_lm::LmError;
 use amortize_lm::tokenizer::Tokenizer;
+use amortize_lm::{LmError, ModelInfo};
 
 use crate::config::{Classifier, Likelihood, Term, TermKind};
 use crate::template::Template;
@@ -57,6 +57,33 @@ impl Contexts {
             afters: afters.iter().map(completion).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Whether the base model can read the longest text that the terms make of a query.
+///
+/// # Errors
+/// If it is longer than the model's context; the message names the term by its number.
+pub fn check_context(terms: &[Term], query: &Query, model: &ModelInfo, max_length: usize) -> Result<(), LmError> {
+    for (number, term) in (1..).zip(terms) {
+        let (contexts, stop) = match &term.kind {
+            TermKind::Likelihood(term) => (Contexts::of_likelihood(term), usize::from(term.stop)),
+            TermKind::Classifier(term) => (Contexts::of_classifier(term), 0),
+            _ => continue,
+        };
+        let Context { before, given, afters } = contexts.of(query, &model.tokenizer)?;
+        let after = given.len() + afters.iter().map(Vec::len).max().unwrap_or(0);
+        // The last token is predicted and need not be read.
+        let (longest, context) =
+            (before.len() + max_length + (stop + after).saturating_sub(1), model.config.max_positions);
+        if longest > context {
+            return Err(LmError::Sequence(format!(
+                "the text of reward term {number} with up to {max_length} tokens of Z exceeds the model's context of \
+                 {context} by {}; shorten the texts or lower the maximum length",
+                longest - context
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The texts before and after Z.

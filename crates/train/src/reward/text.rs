@@ -6,11 +6,13 @@ use amortize_lm::tokenizer::Tokenizer;
 use crate::config::{Length, Pattern, Texts, Unit};
 use crate::error::{Result, TrainError};
 
+/// Says whether a text of so many tokens will do.
+type Judge<'a> = dyn Fn(&str, usize) -> bool + 'a;
+
 /// One where the text of Z, without its stop, satisfies a constraint; elsewhere zero, or what a penalty leaves.
 pub struct TextReward<'a> {
     tokenizer: &'a Tokenizer,
-    /// Whether a text of so many tokens will do.
-    holds: Box<dyn Fn(&str, usize) -> bool + 'a>,
+    holds: Box<Judge<'a>>,
     /// log R where it does not.
     otherwise: f64,
 }
