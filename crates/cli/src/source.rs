@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::{Adapter, Device, Model, Policy, Precision};
 use amortize_runlog::{RunDir, readable_dir};
-use amortize_train::config::{Config, PolicySection, RewardMask, TaskKind, TaskSection};
-use amortize_train::data::{Text, read};
+use amortize_train::config::{Config, PolicySection, RewardSection, TaskKind, TaskSection};
+use amortize_train::data::{Presence, Text, read};
 use amortize_train::reward::Target;
 use amortize_train::settings;
-use amortize_train::task::{Prompt, Task, action_space, encode};
+use amortize_train::task::{Prompt, Task, action_space, encode, needs};
 use anyhow::{Context, Result, bail};
 
 use crate::args::{PolicyArgs, SpaceArgs};
@@ -25,8 +25,8 @@ pub struct Source {
 pub struct Space {
     pub task: TaskSection,
     pub actions: ActionSpace,
+    pub reward: RewardSection,
     pub reward_temperature: f64,
-    pub reward_mask: RewardMask,
 }
 
 impl Source {
@@ -64,8 +64,8 @@ impl Source {
             return Ok(Space {
                 task: config.task.clone(),
                 actions: action_space(&config.policy, &self.model)?,
+                reward: config.reward.clone(),
                 reward_temperature: args.reward_temperature.unwrap_or(config.reward.temperature_end),
-                reward_mask: config.reward.mask,
             });
         }
         let stop_strings = if args.stop.is_empty() { vec![".".into()] } else { args.stop.clone() };
@@ -78,25 +78,26 @@ impl Source {
             forbid: None,
             special_tokens: false,
         };
-        let has_y = suffix.is_some() || data.and_then(Path::extension).is_some_and(|extension| extension == "jsonl");
+        let is_json = data.and_then(Path::extension).is_some_and(|extension| extension == "jsonl");
+        let has_y = suffix.is_some() || is_json;
         Ok(Space {
             task: TaskSection::new(if has_y { TaskKind::Infilling } else { TaskKind::Continuation }),
             actions: action_space(&policy, &self.model)?,
+            reward: RewardSection::default(),
             reward_temperature: args.reward_temperature.unwrap_or(1.0),
-            reward_mask: RewardMask::Zero,
         })
     }
 
     /// What the space's sequences are worth.
-    pub fn target<'a>(&'a self, space: &'a Space) -> Target<'a> {
-        Target::of(space.task.kind, Policy::base(&self.model), &space.actions, space.reward_mask)
+    pub fn target<'a>(&'a self, space: &'a Space) -> Result<Target<'a>> {
+        Ok(Target::of(&space.task, &space.reward, Policy::base(&self.model), &space.actions)?)
     }
 
     /// Prompts of a file, or else the run's validation prompts.
     pub fn prompts(&self, data: Option<&Path>, space: &Space) -> Result<Vec<Prompt>> {
         match (data, &self.config) {
             (Some(path), _) => {
-                let texts = read(path, space.task.kind)?;
+                let texts = read(path, &needs(&space.task, &space.reward))?;
                 Ok(encode(&self.model, &space.task, path, texts, &space.actions)?)
             }
             (None, Some(config)) => {
@@ -111,17 +112,23 @@ impl Source {
     }
 
     /// One prompt from the command line.
-    pub fn prompt(&self, text: &str, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
-        match (space.task.kind, suffix) {
-            (TaskKind::Continuation, Some(_)) => {
+    pub fn prompt(&self, text: Option<&str>, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
+        let needs = needs(&space.task, &space.reward);
+        if let Some(field) = needs.others.first() {
+            bail!("the run's task reads the field {field:?} of its data: name a file of JSON lines with --data");
+        }
+        match (space.task.kind, needs.y, suffix) {
+            (TaskKind::Continuation, Presence::Ignored, Some(_)) => {
                 bail!("--suffix: the continuation task has no text after Z; leave it out")
             }
-            (TaskKind::Infilling, None | Some("")) => {
+            (TaskKind::Infilling, Presence::Required, None | Some("")) => {
                 bail!("--suffix is missing: the run's task is infilling, which needs the text Y that is to follow Z")
             }
+            (_, Presence::Required, None | Some("")) => bail!("--suffix is missing: the run's task has a text Y"),
             _ => {}
         }
-        let text = Text { x: text.into(), y: suffix.map(String::from) };
+        let y = suffix.filter(|suffix| !suffix.is_empty()).map(String::from);
+        let text = Text { x: text.unwrap_or("").into(), y, ..Text::default() };
         let prompts = encode(&self.model, &space.task, Path::new("--prompt"), vec![text], &space.actions)?;
         Ok(prompts.into_iter().next().expect("one prompt in, one out"))
     }

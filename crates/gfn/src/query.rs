@@ -1,5 +1,8 @@
 //! What is asked: a prompt X and a target Y, and how the policy is told of them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::hash::stable_hash;
 
 /// A prompt X and a target Y, as token ids; the latent Z between them is what the policy samples.
@@ -13,6 +16,8 @@ pub struct Query {
     pub x: Vec<u32>,
     /// The tokens after Z, as the reward reads them; empty where the task has no Y.
     pub y: Vec<u32>,
+    /// The texts that it was made of, by name, for rewards that read texts.
+    pub texts: Arc<BTreeMap<String, String>>,
 }
 
 impl Query {
@@ -22,12 +27,24 @@ impl Query {
         let length = (x.len() as u64).to_le_bytes();
         let tokens = x.iter().chain(&y).flat_map(|token| token.to_le_bytes());
         let id = stable_hash(length.into_iter().chain(tokens));
-        Self { id, prompt: x.clone(), x, y }
+        Self { id, prompt: x.clone(), x, y, texts: Arc::default() }
     }
 
     /// The same X and Y, told to the policy in these tokens.
     pub fn with_prompt(self, prompt: Vec<u32>) -> Self {
         Self { prompt, ..self }
+    }
+
+    /// The same with its texts. Those other than `"x"` and `"y"`, whose tokens the id has already, may decide rewards
+    /// too, and make another query.
+    pub fn with_texts(self, texts: BTreeMap<String, String>) -> Self {
+        let others = texts.iter().filter(|(name, _)| !["x", "y"].contains(&name.as_str()));
+        let id = others.fold(self.id, |id, (name, text)| {
+            let lengths = [id, name.len() as u64, text.len() as u64];
+            let bytes = lengths.into_iter().flat_map(u64::to_le_bytes);
+            stable_hash(bytes.chain(name.bytes()).chain(text.bytes()))
+        });
+        Self { id, texts: Arc::new(texts), ..self }
     }
 }
 
@@ -51,6 +68,17 @@ mod tests {
         let prompted = query.clone().with_prompt(vec![9, 1, 2, 3, 9]);
         assert_eq!((prompted.id, &prompted.x, &prompted.y), (query.id, &query.x, &query.y));
         assert_eq!(prompted.prompt, [9, 1, 2, 3, 9]);
+    }
+
+    #[test]
+    fn texts_that_tokens_do_not_tell_make_another_query() {
+        let texts =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        let query = Query::new(vec![1], vec![2]);
+        let id = |pairs| query.clone().with_texts(texts(pairs)).id;
+        assert_eq!(id(&[("x", "a"), ("y", "b")]), query.id);
+        let ids = [id(&[("t", "ab")]), id(&[("ta", "b")]), id(&[("t", "ac")]), id(&[("a", ""), ("t", "ab")]), query.id];
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), ids.len());
     }
 
     /// Buffers on disk are keyed by this number: it must never change.

@@ -51,6 +51,9 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
 
 /// Title and beginning of the text.
 fn purpose(config: &Config) -> String {
+    if config.task.kind == TaskKind::Custom || !config.reward.terms.is_empty() {
+        return own_purpose(config);
+    }
     match config.task.kind {
         TaskKind::Continuation => {
             "# A sampler of tempered continuations\n\n\
@@ -58,11 +61,32 @@ fn purpose(config: &Config) -> String {
              p(Z|X)^(1/T),"
                 .into()
         }
-        TaskKind::Infilling => format!(
+        TaskKind::Infilling | TaskKind::Custom => format!(
             "# A sampler of tempered infills\n\n\
              This LoRA adapter makes the base model sample a sentence Z between texts X and Y, after this prompt with both\n\n\
              ```\n{}\n```\n\nwith probability proportional to p(ZY|X)^(1/T),",
             config.task.template
         ),
     }
+}
+
+/// The same for a reward or a prompt of the user's own.
+fn own_purpose(config: &Config) -> String {
+    let template = match config.task.kind {
+        TaskKind::Continuation => "{x}",
+        TaskKind::Infilling | TaskKind::Custom => &config.task.template,
+    };
+    let reward = match config.reward.terms.as_slice() {
+        [] => "R(Z) = p(ZY|X)".to_string(),
+        terms => {
+            let terms = terms.iter().filter_map(|term| toml::to_string(term).ok());
+            let terms: String = terms.map(|term| format!("[[reward.terms]]\n{term}")).collect::<Vec<_>>().join("\n");
+            format!("R is the product of these terms\n\n```toml\n{terms}```\n\n")
+        }
+    };
+    format!(
+        "# A sampler of a distribution over texts\n\n\
+         This LoRA adapter makes the base model sample a text Z after this prompt\n\n```\n{template}\n```\n\n\
+         with probability proportional to R(Z)^(1/T). Here {reward} and"
+    )
 }

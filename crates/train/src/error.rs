@@ -42,6 +42,19 @@ pub enum TrainError {
     /// A reward of the user's own.
     #[error("reward: {0}")]
     Reward(String),
+    /// A scorer of the user's own that failed for good.
+    #[error("{0}")]
+    Scorer(String),
+    /// The same while training; everything up to the last step is saved.
+    #[error("{problem}; the run is saved as of step {step}: mend the scorer, and `amortize train --resume {}`", run.display())]
+    ScorerFailed {
+        /// What went wrong.
+        problem: String,
+        /// The last finished step of the checkpoint.
+        step: u64,
+        /// The run directory.
+        run: PathBuf,
+    },
     /// Training left the numbers that computers have.
     #[error(
         "step {step}: the {what} is not finite; lower optimizer.learning_rate or set optimizer.clip_norm, and resume \

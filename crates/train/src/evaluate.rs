@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::RewardMask;
 use crate::error::Result;
+use crate::exact::{self, Exact};
 use crate::explore::Explored;
 use crate::reward::Target;
 use crate::sampling::{Drawn, SampleOptions, draw};
@@ -27,6 +28,9 @@ pub struct Evaluation {
     pub summary: Summary,
     /// Every query.
     pub queries: Vec<QueryEvaluation>,
+    /// What is known without draws, averaged over queries, where all texts with a reward can be listed.
+    #[serde(flatten)]
+    pub exact: Option<Exact>,
 }
 
 /// What was found for one query.
@@ -43,6 +47,9 @@ pub struct QueryEvaluation {
     /// Estimates of log Z from other proposals, where they were asked for.
     #[serde(flatten)]
     pub proposals: Option<Proposals>,
+    /// What is known of it without draws, where all texts with a reward can be listed.
+    #[serde(flatten)]
+    pub exact: Option<Exact>,
 }
 
 /// Estimates of log Z from other proposals than the policy, in nats. All are stochastic lower bounds: one that is higher
@@ -80,15 +87,33 @@ pub fn evaluate(
         } else {
             vec![None; prompts.len()]
         };
+        let mut exact = exact_of(policy, target, &drawn, actions, &options)?.into_iter();
         for (number, (prompt, proposals)) in prompts.iter().zip(others).enumerate() {
             let rows: Vec<usize> = drawn.rows_of(number).collect();
             let diagnostics = diagnose_rows(policy.model, &drawn, &log_p, &rows);
             let (prompt, suffix) = (prompt.text.clone(), prompt.suffix.clone());
-            queries.push(QueryEvaluation { prompt, suffix, diagnostics, proposals });
+            queries.push(QueryEvaluation { prompt, suffix, diagnostics, proposals, exact: exact.next() });
         }
     }
     let diagnostics: Vec<QueryDiagnostics> = queries.iter().map(|query| query.diagnostics.clone()).collect();
-    Ok(Evaluation { summary: Summary::over(&diagnostics), queries })
+    let exact: Vec<Exact> = queries.iter().filter_map(|query| query.exact.clone()).collect();
+    Ok(Evaluation { summary: Summary::over(&diagnostics), queries, exact: exact::mean(&exact) })
+}
+
+/// For every query, where texts can be listed and it is the policy itself that is evaluated.
+fn exact_of(
+    policy: Policy,
+    target: &Target,
+    drawn: &Drawn,
+    actions: &ActionSpace,
+    options: &SampleOptions,
+) -> Result<Vec<Exact>> {
+    match &target.support {
+        Some(support) if options.policy_temperature == 1.0 => {
+            exact::exact(policy, &drawn.queries, support, actions, options.reward_temperature)
+        }
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn diagnose_rows(model: &Model, drawn: &Drawn, log_p: &[f64], rows: &[usize]) -> QueryDiagnostics {

@@ -56,7 +56,7 @@ impl Forecast {
             loading: footprint.largest_matrix(),
             trained: footprint.trained() + footprint.packed_adapter(precision),
             sampling: sampling(&footprint, config, task, step),
-            scoring: scoring(&footprint, task, step),
+            scoring: scoring(&footprint, config, task, step),
             gradients: gradients(&footprint, task, step.part(micro_batch), method.activations),
             precision,
             activations: method.activations,
@@ -169,11 +169,15 @@ fn sampling(footprint: &Footprint, config: &Config, task: &Task, step: Batch) ->
 }
 
 /// Rewards of a step's trajectories, some trees at a time.
-fn scoring(footprint: &Footprint, task: &Task, step: Batch) -> Need {
+fn scoring(footprint: &Footprint, config: &Config, task: &Task, step: Batch) -> Need {
     let length = task.actions.max_length;
     let has_y = task.train.iter().any(|prompt| !prompt.query.y.is_empty());
-    // Where Y follows every prefix, there are always as many rows as are scored at once.
-    let all = if has_y { ROWS_AT_ONCE } else { longest(&task.train, step.queries) + step.len() * length };
+    // Where Y or a term's text follows every prefix, there are always as many rows as are scored at once.
+    let all = if has_y || !config.reward.terms.is_empty() {
+        ROWS_AT_ONCE
+    } else {
+        longest(&task.train, step.queries) + step.len() * length
+    };
     let tree = longest(&task.train, 1) + step.per_query * length;
     let rows = all.min(ROWS_AT_ONCE.max(tree));
     footprint.scoring(rows, rows)

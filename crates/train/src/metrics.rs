@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use amortize_gfn::{Source, Summary};
 use serde::Serialize;
 
+use crate::exact::Distances;
+
 /// A line of `metrics.jsonl`: figures that a seed determines.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -65,6 +67,9 @@ pub struct EvaluateRecord {
     /// The figures, for the run's target (the end of the reward temperature's schedule).
     #[serde(flatten)]
     pub summary: Summary,
+    /// What is known without draws, where all texts with a reward can be listed.
+    #[serde(flatten)]
+    pub exact: Option<Distances>,
 }
 
 /// A line of `timing.jsonl`: figures that differ from run to run.

@@ -1,45 +1,84 @@
-//! Rewards that a language model gives, and the reward of a run.
+//! The reward of a run: a task's own, or a product of terms.
 
+mod contexts;
+mod external;
 mod likelihood;
+mod product;
+mod scorer;
+mod table;
+mod text;
 
 use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::Policy;
 use amortize_lm::actions::ActionSpace;
 
-use crate::config::{RewardMask, TaskKind};
+use crate::config::{RewardMask, RewardSection, TaskKind, TaskSection, Term, TermKind};
 use crate::error::{Result, TrainError};
+pub use contexts::{check_context, field_names};
+pub use external::ExternalReward;
 pub use likelihood::LikelihoodReward;
+pub use product::Product;
+pub use scorer::{Item, Scorer};
+pub use table::{Support, TableReward};
+pub use text::TextReward;
+
+/// A reward of any kind.
+pub type BoxedReward<'a> = Box<dyn Reward<Error = TrainError> + 'a>;
 
 /// The reward of a run.
 pub struct Target<'a> {
-    reward: Box<dyn Reward<Error = TrainError> + 'a>,
+    reward: BoxedReward<'a>,
     /// Whether log R is the base model's own log p(Z stop | X), so that it need not be computed twice.
     pub is_base_log_prob: bool,
+    /// All texts with a reward, where it is one table and they can be listed.
+    pub support: Option<Support>,
 }
 
 impl<'a> Target<'a> {
     /// A reward of any kind.
     pub fn new(reward: impl Reward<Error = TrainError> + 'a) -> Self {
-        Self { reward: Box::new(reward), is_base_log_prob: false }
+        Self { reward: Box::new(reward), is_base_log_prob: false, support: None }
     }
 
-    /// The reward of a task.
-    pub fn of(kind: TaskKind, base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
-        match kind {
-            TaskKind::Continuation => Self::continuation(base, actions, mask),
-            TaskKind::Infilling => Self::infilling(base, actions, mask),
+    /// The reward of a task: the product of the config's terms or, where there are none, the task's own.
+    ///
+    /// # Errors
+    /// If a text of a table cannot be drawn.
+    pub fn of(task: &TaskSection, reward: &RewardSection, base: Policy<'a>, actions: &'a ActionSpace) -> Result<Self> {
+        match task.kind {
+            _ if !reward.terms.is_empty() => Self::product(&reward.terms, base, actions, reward.mask),
+            TaskKind::Continuation => Ok(Self::continuation(base, actions, reward.mask)),
+            TaskKind::Infilling | TaskKind::Custom => Ok(Self::infilling(base, actions, reward.mask)),
         }
     }
 
     /// The base model's probability of the continuation.
     pub fn continuation(base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
         let reward = LikelihoodReward::continuation(base, actions, mask);
-        Self { reward: Box::new(reward), is_base_log_prob: mask == RewardMask::Zero }
+        Self { is_base_log_prob: mask == RewardMask::Zero, ..Self::new(reward) }
     }
 
     /// The base model's probability of the text between X and Y, and of Y after it.
     pub fn infilling(base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
         Self::new(LikelihoodReward::infilling(base, actions, mask))
+    }
+
+    /// The product of terms.
+    ///
+    /// # Errors
+    /// As [`Target::of`].
+    pub fn product(terms: &[Term], base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Result<Self> {
+        let factor = |(number, of): (usize, &Term)| {
+            let reward = term(&of.kind, base, actions, mask);
+            let reward = reward.map_err(|problem| TrainError::Reward(format!("term {number}: {problem}")))?;
+            Ok((of.exponent, reward))
+        };
+        let factors: Vec<_> = (1..).zip(terms).map(factor).collect::<Result<_>>()?;
+        let support = match terms {
+            [Term { exponent, kind: TermKind::Table(weights) }] => Some(Support::new(weights).raised(*exponent)),
+            _ => None,
+        };
+        Ok(Self { support, ..Self::new(Product::new(factors)) })
     }
 
     /// Untempered log R of every prefix, in nats.  `[n, len+1]`
@@ -60,4 +99,24 @@ impl<'a> Target<'a> {
         }
         Ok(table)
     }
+}
+
+/// One term, before its exponent.
+fn term<'a>(
+    kind: &TermKind,
+    base: Policy<'a>,
+    actions: &'a ActionSpace,
+    mask: RewardMask,
+) -> std::result::Result<BoxedReward<'a>, String> {
+    let tokenizer = &base.model.tokenizer;
+    Ok(match kind {
+        TermKind::Likelihood(term) => Box::new(LikelihoodReward::of_term(term, base, actions, mask)),
+        TermKind::Classifier(term) => Box::new(LikelihoodReward::classifier(term, base, actions)),
+        TermKind::Contains(texts) => Box::new(TextReward::contains(texts, tokenizer)),
+        TermKind::Excludes(texts) => Box::new(TextReward::excludes(texts, tokenizer)),
+        TermKind::Regex(pattern) => Box::new(TextReward::matches(pattern, tokenizer)?),
+        TermKind::Length(length) => Box::new(TextReward::length(length, tokenizer)),
+        TermKind::Table(weights) => Box::new(TableReward::new(weights, tokenizer, actions)?),
+        TermKind::External(external) => Box::new(ExternalReward::new(external, tokenizer, actions)),
+    })
 }

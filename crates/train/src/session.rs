@@ -19,6 +19,7 @@ use crate::memory;
 use crate::metrics::{EvaluateRecord, Record, SampleKind, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
 use crate::sampling::{SampleOptions, text_of};
+use crate::seeds::{self, Seeded};
 use crate::settings;
 use crate::task::Task;
 use crate::trainer::{State, Trainer};
@@ -42,21 +43,25 @@ pub struct Session<'a> {
     metrics: JsonlWriter,
     timing: JsonlWriter,
     samples: JsonlWriter,
+    seeded: Option<Seeded>,
 }
 
 impl<'a> Session<'a> {
     /// Begins a run in an empty or new directory.
     ///
     /// # Errors
-    /// If the directory is in use, or the adapter cannot be made.
+    /// If the directory is in use, the adapter cannot be made, or a seed of the buffer is none.
     pub fn start(config: &'a Config, model: &'a Model, task: &'a Task, out: &Path) -> Result<Self> {
-        let trainer = trainer(config, model, task)?;
+        let mut trainer = trainer(config, model, task)?;
+        let seeds = seeds::read(config, model, task)?;
+        let seeded = seeds::insert(&seeds, &mut trainer.target, &mut trainer.state.buffer)?;
         let run = RunDir::create(out, |run| {
             write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
             checkpoint::save(run, &trainer.state, model)?;
             export(&run.adapter_dir(), config, &trainer)
         })?;
-        Self::open(config, run, trainer)
+        let session = Self::open(config, run, trainer)?;
+        Ok(Self { seeded: config.buffer.seed_from_data.then_some(seeded), ..session })
     }
 
     /// Continues a run from its checkpoint. Records of steps after it are dropped: they will be made again.
@@ -90,7 +95,12 @@ impl<'a> Session<'a> {
         let metrics = JsonlWriter::open(&run.metrics_path())?;
         let timing = JsonlWriter::open(&run.timing_path())?;
         let samples = JsonlWriter::open(&run.samples_path())?;
-        Ok(Self { config, run, trainer, metrics, timing, samples })
+        Ok(Self { config, run, trainer, metrics, timing, samples, seeded: None })
+    }
+
+    /// What became of the data's latents, in a run that has just begun with them.
+    pub fn seeded(&self) -> Option<Seeded> {
+        self.seeded
     }
 
     /// What the run has reached.
@@ -106,8 +116,20 @@ impl<'a> Session<'a> {
     /// Trains to the config's last step. When `stop` becomes true the step at work is finished and saved.
     ///
     /// # Errors
-    /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`].
+    /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`]. Where a scorer fails, what was reached
+    /// is saved first.
     pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
+        let mut saved = self.trainer.state.step;
+        self.take_steps(observer, stop, &mut saved).map_err(|error| match error {
+            TrainError::Scorer(problem) => {
+                TrainError::ScorerFailed { problem, step: saved, run: self.run.path().to_path_buf() }
+            }
+            other => other,
+        })
+    }
+
+    /// Keeps account of the last step that was `saved`.
+    fn take_steps(&mut self, observer: &mut dyn Observer, stop: &AtomicBool, saved: &mut u64) -> Result<()> {
         let total = self.config.train.steps as u64;
         if before_first_evaluation(&self.trainer.state) && self.config.evaluate.every > 0 {
             self.evaluate(observer)?;
@@ -115,7 +137,14 @@ impl<'a> Session<'a> {
         }
         while self.trainer.state.step < total {
             let started = Instant::now();
-            let (record, explored) = self.trainer.step()?;
+            let (record, explored) = match self.trainer.step() {
+                Err(error @ TrainError::Scorer(_)) => {
+                    self.save()?;
+                    *saved = self.trainer.state.step;
+                    return Err(error);
+                }
+                step => step?,
+            };
             self.log(&record, &explored, started.elapsed(), observer)?;
             let due = |every: usize| every > 0 && record.step.is_multiple_of(every as u64);
             let last = record.step == total;
@@ -125,6 +154,7 @@ impl<'a> Session<'a> {
             let interrupted = stop.load(Ordering::Relaxed);
             if due(self.config.train.checkpoint_every) || last || interrupted {
                 self.save()?;
+                *saved = record.step;
             }
             if interrupted && !last {
                 return Err(TrainError::Interrupted { step: record.step, run: self.run.path().to_path_buf() });
@@ -199,7 +229,8 @@ impl<'a> Session<'a> {
             .map_err(|error| error.or_diverged(state.step))?;
         let variance = found.summary.log_w_variance;
         let best = variance.is_some_and(|variance| state.best.is_none_or(|best| variance < best));
-        let record = EvaluateRecord { step: state.step, best, summary: found.summary };
+        let exact = found.exact.map(|exact| exact.distances);
+        let record = EvaluateRecord { step: state.step, best, summary: found.summary, exact };
         if best {
             state.best = variance;
             export(&self.run.best_adapter_dir(), self.config, &self.trainer)?;
@@ -251,7 +282,7 @@ fn before_first_evaluation(state: &State) -> bool {
 }
 
 fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Result<Trainer<'a>> {
-    let target = Target::of(config.task.kind, Policy::base(model), &task.actions, config.reward.mask);
+    let target = Target::of(&config.task, &config.reward, Policy::base(model), &task.actions)?;
     let state = State::new(config, model, task)?;
     Ok(Trainer { model, task, target, method: settings::method(config), state })
 }

@@ -8,9 +8,11 @@ use amortize_lm::generate::check_prompt;
 use amortize_lm::{LmError, ModelInfo};
 use regex::Regex;
 
-use crate::config::{Config, DataSection, PolicySection, TaskKind, TaskSection};
-use crate::data::{Text, read};
+use crate::config::{Config, DataSection, PolicySection, RewardSection, TaskKind, TaskSection};
+use crate::data::{Needs, Presence, Text, read};
 use crate::error::{Result, TrainError};
+use crate::reward::{check_context, field_names};
+use crate::template::Template;
 
 /// A query as people read it, with its tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,20 +51,46 @@ impl Task {
     /// If the data cannot be read, a query leaves no room for its Z, or no sequence can be drawn.
     pub fn load(config: &Config, model: &ModelInfo) -> Result<Self> {
         let actions = action_space(&config.policy, model)?;
-        let (train, validation) = split(&config.data, config.task.kind)?;
+        let (train, validation) = split(&config.data, &needs(&config.task, &config.reward))?;
         let train = encode(model, &config.task, &config.data.path, train, &actions)?;
         let source = config.data.validation_path.as_ref().unwrap_or(&config.data.path);
         let validation = encode(model, &config.task, source, validation, &actions)?;
+        for (path, prompts) in [(&config.data.path, &train), (source, &validation)] {
+            for Prompt { text, query, .. } in prompts {
+                check_context(&config.reward.terms, query, model, actions.max_length)
+                    .map_err(|error| bad_prompt(path, None, text, &error))?;
+            }
+        }
         Ok(Self { train, validation, actions })
     }
 }
 
+/// What a task's template and reward read of its data.
+pub fn needs(task: &TaskSection, reward: &RewardSection) -> Needs {
+    let template = policy_template(task);
+    let mut fields = field_names(&reward.terms);
+    fields.extend(template.fields().map(String::from));
+    let x = fields.remove("x") || task.kind != TaskKind::Custom;
+    let y = match (fields.remove("y"), task.kind) {
+        (true, _) | (_, TaskKind::Infilling) => Presence::Required,
+        (false, TaskKind::Continuation) if reward.terms.is_empty() => Presence::Ignored,
+        (false, TaskKind::Continuation | TaskKind::Custom) => Presence::Optional,
+    };
+    Needs { x, y, z: false, others: fields }
+}
+
+/// What the policy reads.
+fn policy_template(task: &TaskSection) -> Template {
+    Template::new(if task.kind == TaskKind::Continuation { "{x}" } else { &task.template })
+}
+
 /// Training and validation data.
-fn split(data: &DataSection, kind: TaskKind) -> Result<(Vec<Text>, Vec<Text>)> {
-    let mut train = read(&data.path, kind)?;
+pub(crate) fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)> {
+    let mut train = read(&data.path, needs)?;
     train.truncate(data.limit.unwrap_or(usize::MAX));
     if let Some(path) = &data.validation_path {
-        return Ok((train, read(path, kind)?));
+        // Only training seeds a buffer.
+        return Ok((train, read(path, &Needs { z: false, ..needs.clone() })?));
     }
     if train.len() <= data.validation {
         let problem = format!(
@@ -90,44 +118,38 @@ pub fn encode(
 ) -> Result<Vec<Prompt>> {
     let encoded = texts.into_iter().map(|text| {
         let query = query(model, task, &text)?;
-        check_lengths(model, &query, actions).map_err(|error| {
-            let problem = format!("the prompt {:?}: {error}", shortened(&text.x));
-            TrainError::Data { path: path.to_path_buf(), line: None, problem }
-        })?;
-        Ok(Prompt { text: text.x, suffix: text.y, query })
+        let shown = shown(task, &text);
+        check_lengths(model, &query, actions).map_err(|error| bad_prompt(path, text.line, &shown, &error))?;
+        Ok(Prompt { text: shown, suffix: text.y, query })
     });
     encoded.collect()
+}
+
+fn bad_prompt(path: &Path, line: Option<usize>, prompt: &str, error: &LmError) -> TrainError {
+    let problem = format!("the prompt {:?}: {error}", shortened(prompt));
+    TrainError::Data { path: path.to_path_buf(), line, problem }
+}
+
+/// X or, in a task without it, what the policy reads.
+fn shown(task: &TaskSection, text: &Text) -> String {
+    let template = policy_template(task);
+    let has_x = !text.x.is_empty() || task.kind != TaskKind::Custom || template.fields().any(|name| name == "x");
+    if has_x { text.x.clone() } else { template.fill_prompt(&text.fields()) }
 }
 
 fn query(model: &ModelInfo, task: &TaskSection, text: &Text) -> Result<Query> {
     let tokenizer = &model.tokenizer;
     let x = tokenizer.encode_prompt(&text.x)?;
-    let Some(y) = &text.y else {
-        return Ok(Query::new(x, Vec::new()));
+    let y = match &text.y {
+        Some(y) => tokenizer.encode_completion(&format!("{}{y}", task.separator))?,
+        None => Vec::new(),
     };
-    let follows = tokenizer.encode_completion(&format!("{}{y}", task.separator))?;
-    let prompt = tokenizer.encode_prompt(&fill(&task.template, &text.x, y))?;
-    Ok(Query::new(x, follows).with_prompt(prompt))
-}
-
-/// The template with the texts in their places. Space at its end is dropped, as that of X is: Z begins with it.
-fn fill(template: &str, x: &str, y: &str) -> String {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        let (before, after) = rest.split_at(at);
-        filled.push_str(before);
-        let (text, place) = match after.get(..3) {
-            Some("{x}") => (x, 3),
-            Some("{y}") => (y, 3),
-            _ => ("{", 1),
-        };
-        filled.push_str(text);
-        rest = &after[place..];
+    let query = Query::new(x, y).with_texts(text.fields());
+    if task.kind == TaskKind::Continuation {
+        return Ok(query);
     }
-    filled.push_str(rest);
-    filled.truncate(filled.trim_end_matches(' ').len());
-    filled
+    let prompt = policy_template(task).fill_prompt(&text.fields());
+    Ok(query.with_prompt(tokenizer.encode_prompt(&prompt)?))
 }
 
 /// Whether policy and reward can read the longest text that the query may lead to.
@@ -185,18 +207,4 @@ pub fn action_space(policy: &PolicySection, model: &ModelInfo) -> Result<ActionS
 fn matching(model: &ModelInfo, key: &str, pattern: &str) -> Result<Vec<u32>> {
     let regex = Regex::new(pattern).map_err(|error| TrainError::Reward(format!("{key} is no regex: {error}")))?;
     Ok(tokens_matching(&model.tokenizer, &regex))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_takes_each_text_as_it_is() {
-        assert_eq!(fill("Beginning: {x}\nEnd: {y}\nMiddle: ", "a", "b"), "Beginning: a\nEnd: b\nMiddle:");
-        assert_eq!(fill("{y}{x}{y}", "{y}", "{x} "), "{x} {y}{x}");
-        assert_eq!(fill("{ {z} {x", "a", "b"), "{ {z} {x");
-        assert_eq!(fill("{é}{x}é", "a", "b"), "{é}aé");
-        assert_eq!(fill("{x}\n", "a", "b"), "a\n");
-    }
 }

@@ -134,10 +134,10 @@ impl<'a> Trainer<'a> {
     /// One optimizer step. Returns its figures and its trajectories.
     ///
     /// # Errors
-    /// If the model or the reward fails, or loss or gradient are not finite: then nothing was changed but the buffer.
+    /// If the model or the reward fails: then nothing was changed; or loss or gradient are not finite: then nothing was
+    /// changed but the buffer and what decides the next trajectories.
     pub fn step(&mut self) -> Result<(StepRecord, Explored)> {
-        let queries = self.next_queries();
-        let explored = self.explore(queries)?;
+        let explored = self.explore_next()?;
         let reward_temperature = self.method.reward_temperature.at(self.state.step);
         let target = amortize_gfn::target(&explored.log_reward, reward_temperature, self.method.floor);
         let step = self.state.step;
@@ -171,6 +171,17 @@ impl<'a> Trainer<'a> {
     fn next_queries(&mut self) -> Vec<Query> {
         let numbers = self.state.order.next(self.method.queries_per_step);
         numbers.into_iter().map(|number| self.task.train[number].query.clone()).collect()
+    }
+
+    /// Explores the next queries. Where that fails, they are still the next ones.
+    fn explore_next(&mut self) -> Result<Explored> {
+        let before = (self.state.order.clone(), self.state.explore_rng.clone());
+        let queries = self.next_queries();
+        let explored = self.explore(queries);
+        if explored.is_err() {
+            (self.state.order, self.state.explore_rng) = before;
+        }
+        explored
     }
 
     fn explore(&mut self, queries: Vec<Query>) -> Result<Explored> {

@@ -141,3 +141,66 @@ fn infilling_reaches_the_exact_posterior() {
         assert!(distance < 0.01, "total variation {distance}");
     }
 }
+
+/// A task whose prompts are texts, and the product of `terms` as its target.
+fn train_terms(model: &Model, terms: &str, truth: Truth) -> f64 {
+    let mut task = common::task(model, 1, 3);
+    let prompt = |x: &str| {
+        let query = Query::new(model.tokenizer.encode_prompt(x).expect("tokens"), vec![]);
+        Prompt { text: x.into(), suffix: None, query: query.with_texts([("x".to_string(), x.to_string())].into()) }
+    };
+    task.train = vec![prompt("She"), prompt("He is")];
+    let terms = common::config(&[&format!("reward.terms=[{terms}]")]).reward.terms;
+    let target = Target::product(&terms, Policy::base(model), &task.actions, RewardMask::Zero).expect("a target");
+    // The fixtures' probabilities are far apart: short steps, and every trajectory counts alike.
+    let sets = [
+        "train.steps=600",
+        "reward.floor=-30",
+        "objective.normaliser=trajectory",
+        "optimizer.learning_rate=3e-3",
+        "optimizer.clip_norm=10",
+    ];
+    train_towards(model, &task, target, truth, &sets)
+}
+
+/// log p(Z stop | text), the stops taken together.
+fn log_p(model: &Model, text: &str, z: &[u32]) -> f64 {
+    let x = model.tokenizer.encode_prompt(text).expect("tokens");
+    let log_p = |stop| Policy::base(model).score_completion(&x, &[z, &[stop]].concat()).expect("it scores");
+    common::STOPS.map(|stop| log_p(stop).iter().sum::<f64>().exp()).iter().sum::<f64>().ln()
+}
+
+/// p(Z | X) given that a pattern matches.
+#[test]
+fn a_constrained_likelihood_reaches_the_exact_posterior() {
+    for model in ["llama-tiny", "gpt2-tiny"].map(common::model) {
+        // The first token at most once, and not at the end.
+        let [once, others] = [&common::TOKENS[..1], &common::TOKENS[1..]].map(|tokens| {
+            tokens.iter().map(|token| regex::escape(model.tokenizer.token_text(*token))).collect::<Vec<_>>()
+        });
+        let others = format!("({})", others.join("|"));
+        let pattern = format!("^{others}*({})?{others}+$", once[0]);
+        let regex = regex::Regex::new(&pattern).expect("a pattern");
+        let truth = |query: &Query, z: &[u32]| match regex.is_match(&model.tokenizer.decode(z)) {
+            true => log_p(&model, &query.texts["x"], z),
+            false => f64::NEG_INFINITY,
+        };
+        let allowed =
+            common::every_sequence(1, 3).iter().filter(|z| regex.is_match(&model.tokenizer.decode(z))).count();
+        assert_eq!(allowed, 2 + 6 + 16, "{pattern}");
+        let terms = format!(r#"{{kind = "likelihood"}}, {{kind = "regex", pattern = {}}}"#, toml::Value::from(pattern));
+        let distance = train_terms(&model, &terms, &truth);
+        assert!(distance < 0.02, "total variation {distance}");
+    }
+}
+
+/// p(Z | X)^0.9 / p(Z)^0.4: what X makes likelier.
+#[test]
+fn a_contrastive_reward_reaches_the_exact_posterior() {
+    for model in ["llama-tiny", "gpt2-tiny"].map(common::model) {
+        let truth = |query: &Query, z: &[u32]| 0.9 * log_p(&model, &query.texts["x"], z) - 0.4 * log_p(&model, "", z);
+        let terms = r#"{kind = "likelihood", exponent = 0.9}, {kind = "likelihood", prefix = "", exponent = -0.4}"#;
+        let distance = train_terms(&model, terms, &truth);
+        assert!(distance < 0.02, "total variation {distance}");
+    }
+}

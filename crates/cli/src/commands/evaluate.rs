@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use amortize_train::evaluate::{Evaluation, evaluate};
+use amortize_train::exact::Distances;
 use amortize_train::sampling::SampleOptions;
 use anyhow::{Result, bail};
 
@@ -18,7 +19,7 @@ pub fn run(args: &EvaluateArgs) -> Result<()> {
     let data = args.data.as_deref();
     let space = source.space(&args.space, data, None)?;
     let prompts = source.prompts(data, &space)?;
-    let mut target = source.target(&space);
+    let mut target = source.target(&space)?;
     let options = SampleOptions {
         n: args.n,
         seed: args.seed,
@@ -85,12 +86,32 @@ fn write_summary(out: &mut impl Write, found: &Evaluation, reward_temperature: f
         table.push(vec![number(value), name.into()]);
     }
     table.write(out)?;
+    if let Some(exact) = &found.exact {
+        write_exact(out, &exact.distances)?;
+    }
     if !found.queries.iter().all(|query| query.proposals.is_none()) {
         writeln!(
             out,
             "\nEstimates of log Z are lower bounds on average: a higher one from other proposals shows mass that \
                        the policy misses, as far as these proposals reach."
         )?;
+    }
+    Ok(())
+}
+
+fn write_exact(out: &mut impl Write, distances: &Distances) -> Result<()> {
+    writeln!(out, "\nThe target is a table, and so this is known without draws:")?;
+    let mut table = Table::new(&["value", ""]);
+    let rows = [
+        ("KL(policy among valid texts || target)", distances.kl),
+        ("KL(target || policy)", distances.reverse_kl),
+        ("total variation", distances.total_variation),
+        ("mass of invalid texts", distances.invalid_mass),
+    ];
+    rows.into_iter().for_each(|(name, value)| table.push(vec![format!("{value:.3e}"), name.into()]));
+    table.write(out)?;
+    if !distances.all_spellings {
+        writeln!(out, "Some texts have too many spellings to score: the mass of invalid texts is an upper bound.")?;
     }
     Ok(())
 }

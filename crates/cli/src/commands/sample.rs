@@ -31,9 +31,9 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let space = source.space(&args.space, args.data.as_deref(), suffix)?;
     let prompts = match &args.data {
         Some(path) => source.prompts(Some(path), &space)?,
-        None => vec![source.prompt(args.prompt.as_deref().unwrap_or(""), suffix, &space)?],
+        None => vec![source.prompt(args.prompt.as_deref(), suffix, &space)?],
     };
-    let mut target = source.target(&space);
+    let mut target = source.target(&space)?;
     let mut out = std::io::stdout().lock();
     for (chunk, prompts) in prompts.chunks(PROMPTS_AT_ONCE).enumerate() {
         let options = SampleOptions {

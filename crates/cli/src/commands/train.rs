@@ -8,6 +8,7 @@ use amortize_lm::{Device, Model, ModelInfo};
 use amortize_runlog::RunDir;
 use amortize_train::config::{Config, TaskKind};
 use amortize_train::memory::{self, Forecast};
+use amortize_train::seeds::Seeded;
 use amortize_train::session::Session;
 use amortize_train::settings;
 use amortize_train::task::Task;
@@ -91,6 +92,9 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
         session.state().adapter.parameter_count(),
     );
     eprintln!("{forecast}");
+    if let Some(Seeded { seeds, kept, zero_reward }) = session.seeded() {
+        eprintln!("replay buffer: {kept} of the data's {seeds} z, {zero_reward} of which have no reward");
+    }
     let mut observer = Reporting::new(session.run_dir().path(), Progress::new(step, total))?;
     let stop = stop_on_interrupt()?;
     let outcome = session.train(&mut observer, &stop);
@@ -103,6 +107,7 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
     let texts = match config.task.kind {
         TaskKind::Continuation => "--prompt TEXT",
         TaskKind::Infilling => "--prompt BEFORE --suffix AFTER",
+        TaskKind::Custom => "--data FILE",
     };
     eprintln!("try: amortize sample --run {} {texts} -n 5", run.path().display());
     Ok(())

@@ -9,3 +9,4 @@ mod runs;
 mod sample;
 mod score;
 mod support;
+mod tasks;

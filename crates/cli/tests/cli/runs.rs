@@ -145,7 +145,9 @@ fn every_shipped_config_trains() {
     let configs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs");
     let prompts: String = (0..9).map(|i| format!("a cat {i}\n")).collect();
     let stories: String = (0..9).map(|i| format!("{{\"x\": \"a cat {i}\", \"y\": \"so.\"}}\n")).collect();
+    let numbers: String = (0..9).map(|i| format!("{{\"x\": \"a cat {i}\", \"z\": {i}}}\n")).collect();
     let prompts = format!("data.path={}", place.write("short.txt", prompts));
+    let numbers = format!("data.path={}", place.write("numbers.jsonl", numbers));
     let stories = format!("data.path={}", place.write("short.jsonl", stories));
     let model = format!("model.path={}", fixture("gpt2-tiny"));
     let mut trained = 0;
@@ -153,9 +155,12 @@ fn every_shipped_config_trains() {
         let (config, run) = (config.display().to_string(), place.path(&format!("run{trained}")));
         let sets = [&model, "data.limit=", "data.validation=2", "train.steps=1", "evaluate.every=1"];
         // The model's context is short, and its vocabulary spells.
-        let sets = match config.contains("infilling") {
-            true => [&sets[..], &[&stories, "task.template={x} {y}", "train.queries_per_step=4"]].concat(),
-            false => [&sets[..], &[&prompts]].concat(),
+        let sets = if config.contains("infilling") {
+            [&sets[..], &[&stories, "task.template={x} {y}", "train.queries_per_step=4"]].concat()
+        } else if config.contains("random-numbers") {
+            [&sets[..], &[&numbers, "data.validation_path="]].concat()
+        } else {
+            [&sets[..], &[&prompts]].concat()
         };
         let sets = sets.iter().flat_map(|set| ["--set", set]);
         succeed(&["train", &config, "--out", &run].into_iter().chain(sets).collect::<Vec<_>>());

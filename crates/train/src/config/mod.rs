@@ -12,11 +12,13 @@ mod resolve;
 mod rules;
 mod schema;
 mod source;
+pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use error::ConfigError;
 pub use schema::*;
+pub use terms::*;
 
 impl Config {
     /// Reads the config at `path`, with each of `sets` (`"key.path=value"`) in place of what it says.

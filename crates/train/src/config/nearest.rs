@@ -12,7 +12,7 @@ pub(super) fn hint(key: &str, known: &[&str]) -> String {
 
 /// The known key that differs least, if by little: slips of the fingers, or a right name in a wrong section or in
 /// none, which counts as one.
-fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = split(key).1;
     let distance = |known: &str| {
         let elsewhere = 1 + damerau_levenshtein(name, split(known).1);

@@ -3,9 +3,9 @@
 use serde::de::DeserializeOwned;
 use toml::Value;
 
-use super::ConfigError;
 use super::nearest::hint;
 use super::source::{Entries, Entry, Origin};
+use super::{ConfigError, Term, terms};
 
 /// What a key takes, in words for messages and as a test of a value that has the right type.
 #[derive(Clone, Copy)]
@@ -52,6 +52,25 @@ impl<'a> Reader<'a> {
                 .push(format!("{name}: {key} is missing: expected {expected}; add it, or use --set {key}=..."));
         }
         self.or(key, stand_in, rule)
+    }
+
+    /// The terms of a reward, none where the key is not given.
+    pub(super) fn terms(&mut self, key: &'static str) -> Vec<Term> {
+        self.known.push(key);
+        let Some(entry) = self.entries.get(key) else { return vec![] };
+        match terms::parse(&entry.value) {
+            Ok(terms) => terms,
+            Err(problems) => {
+                let place = self.describe(&entry.origin);
+                self.problems.extend(problems.into_iter().map(|problem| format!("{place}: {key}, {problem}")));
+                vec![]
+            }
+        }
+    }
+
+    /// Whether the key is given.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// Notes `problem`, which involves `keys`, unless it `holds` that all is well.

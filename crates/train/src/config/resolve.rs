@@ -30,8 +30,9 @@ pub(super) fn config(reader: &mut Reader) -> Config {
 }
 
 fn task(reader: &mut Reader) -> TaskSection {
-    let kinds = any("\"continuation\" or \"infilling\"");
-    let kind = reader.or("task.kind", TaskKind::Continuation, kinds);
+    let kinds = any("\"continuation\", \"infilling\" or \"custom\"");
+    let default = if reader.has("task.template") { TaskKind::Custom } else { TaskKind::Continuation };
+    let kind = reader.or("task.kind", default, kinds);
     let defaults = TaskSection::new(kind);
     TaskSection {
         kind,
@@ -83,12 +84,14 @@ fn policy(reader: &mut Reader) -> PolicySection {
 }
 
 fn reward(reader: &mut Reader) -> RewardSection {
+    let default = RewardSection::default();
     RewardSection {
-        temperature_start: reader.or("reward.temperature_start", 1.0, POSITIVE),
-        temperature_end: reader.or("reward.temperature_end", 0.8, POSITIVE),
-        temperature_horizon: reader.or("reward.temperature_horizon", 750, WHOLE),
-        floor: reader.or("reward.floor", -100.0, NEGATIVE),
-        mask: reader.or("reward.mask", RewardMask::Zero, any("\"zero\" or \"renormalise\"")),
+        temperature_start: reader.or("reward.temperature_start", default.temperature_start, POSITIVE),
+        temperature_end: reader.or("reward.temperature_end", default.temperature_end, POSITIVE),
+        temperature_horizon: reader.or("reward.temperature_horizon", default.temperature_horizon, WHOLE),
+        floor: reader.or("reward.floor", default.floor, NEGATIVE),
+        mask: reader.or("reward.mask", default.mask, any("\"zero\" or \"renormalise\"")),
+        terms: reader.terms("reward.terms"),
     }
 }
 
@@ -118,6 +121,7 @@ fn buffer(reader: &mut Reader) -> BufferSection {
         capacity: reader.or("buffer.capacity", 50, COUNT),
         similarity_tolerance: reader.or("buffer.similarity_tolerance", 0.25, SHARE),
         sampling: reader.or("buffer.sampling", BufferSampling::Uniform, any("\"uniform\" or \"reward\"")),
+        seed_from_data: reader.or("buffer.seed_from_data", false, BOOL),
     }
 }
 

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::TargetModules;
 use super::reader::Rule;
+use crate::template::Template;
 
 pub(super) const PATH: Rule<PathBuf> = Rule { expected: "a path", allows: |path| !path.as_os_str().is_empty() };
 pub(super) const BOOL: Rule<bool> = any("true or false");
@@ -28,8 +29,8 @@ pub(super) const BELOW_ONE: Rule<f64> =
 pub(super) const TEXTS: Rule<Vec<String>> =
     Rule { expected: "a list of texts, none of them empty", allows: |texts| texts.iter().all(|text| !text.is_empty()) };
 pub(super) const TEMPLATE: Rule<String> = Rule {
-    expected: "a text with {x}, {y} or both in it",
-    allows: |text| ["{x}", "{y}"].iter().any(|place| text.contains(place)),
+    expected: "a text with {x}, {y} or both in it, or other fields of the data",
+    allows: |text| Template::new(text).fields().next().is_some(),
 };
 pub(super) const TOKENS: Rule<Vec<u32>> = any("a list of token ids");
 pub(super) const REGEX: Rule<String> = Rule {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Term;
+
 /// What a run does, and how. Made by [`Config::load`] or [`Config::from_toml`], which check every value;
 /// the derived `Deserialize` checks types only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,16 +44,21 @@ pub struct Config {
 pub struct TaskSection {
     /// Which task.
     pub kind: TaskKind,
-    /// Infilling: what the policy reads, with X for `{x}` and Y for `{y}`.
+    /// Other tasks than continuation: what the policy reads, with X for `{x}`, Y for `{y}` and other fields of the data.
     pub template: String,
-    /// Infilling: the text between the stop and Y, for the reward.
+    /// Other tasks than continuation: the text between the stop and Y, for the reward.
     pub separator: String,
 }
 
 impl TaskSection {
     /// A task with the default template and separator.
     pub fn new(kind: TaskKind) -> Self {
-        Self { kind, template: "Beginning: {x}\nEnd: {y}\nMiddle:".into(), separator: " ".into() }
+        let template = match kind {
+            // Continuation has no use for it; configs of its runs have always said this.
+            TaskKind::Continuation | TaskKind::Infilling => "Beginning: {x}\nEnd: {y}\nMiddle:",
+            TaskKind::Custom => "{x}",
+        };
+        Self { kind, template: template.into(), separator: " ".into() }
     }
 }
 
@@ -63,6 +70,8 @@ pub enum TaskKind {
     Continuation,
     /// Section 4.2: the sentence between two texts, from the tempered p(Z | X, Y).
     Infilling,
+    /// Whatever data, template and the terms of the reward make of it.
+    Custom,
 }
 
 /// The base model.
@@ -93,7 +102,7 @@ pub enum Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// The file of prompts: a text file for continuation, JSON lines with `x` and `y` for infilling.
+    /// The file of prompts: a line of text each, or JSON lines with `x`, `y`, `z` and other fields.
     pub path: PathBuf,
     /// Only the first so many prompts of `path` are used, the held-out ones among them.
     pub limit: Option<usize>,
@@ -163,6 +172,21 @@ pub struct RewardSection {
     pub floor: f64,
     /// What the policy's `allow` and `forbid` do to the reward.
     pub mask: RewardMask,
+    /// What the reward is the product of; none for the task's own reward.
+    pub terms: Vec<Term>,
+}
+
+impl Default for RewardSection {
+    fn default() -> Self {
+        Self {
+            temperature_start: 1.0,
+            temperature_end: 0.8,
+            temperature_horizon: 750,
+            floor: -100.0,
+            mask: RewardMask::Zero,
+            terms: Vec::new(),
+        }
+    }
 }
 
 /// What the policy's `allow` and `forbid` do to the reward.
@@ -253,6 +277,8 @@ pub struct BufferSection {
     pub similarity_tolerance: f64,
     /// How a trajectory is drawn.
     pub sampling: BufferSampling,
+    /// Whether it begins with the `z` of the training data.
+    pub seed_from_data: bool,
 }
 
 /// How a trajectory is drawn from the replay buffer.

@@ -1,7 +1,8 @@
+use super::terms::tests::EVERY_TERM;
 use super::*;
 
 /// The shortest config there is.
-const MINIMAL: &str = "task = \"continuation\"
+pub(super) const MINIMAL: &str = "task = \"continuation\"
 [model]
 path = \"gpt2\"
 [data]
@@ -11,16 +12,16 @@ steps = 10
 seed = 7
 ";
 
-fn read(text: &str, sets: &[&str]) -> Result<Config, ConfigError> {
+pub(super) fn read(text: &str, sets: &[&str]) -> Result<Config, ConfigError> {
     let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
     Config::from_toml(text, "continuation.toml", &sets)
 }
 
-fn with(sets: &[&str]) -> Config {
+pub(super) fn with(sets: &[&str]) -> Config {
     read(MINIMAL, sets).unwrap()
 }
 
-fn refusal(text: &str, sets: &[&str]) -> String {
+pub(super) fn refusal(text: &str, sets: &[&str]) -> String {
     read(text, sets).unwrap_err().to_string()
 }
 
@@ -69,7 +70,7 @@ fn a_key_like_no_other_gets_a_list_to_choose_from() {
     let sections = "the sections are task, model, data, adapter, policy, reward, objective, explore, buffer, optimizer, \
                     train, evaluate";
     let hints = [
-        ("buffer.size", "[buffer] has capacity, similarity_tolerance, sampling"),
+        ("buffer.size", "[buffer] has capacity, similarity_tolerance, sampling, seed_from_data"),
         ("wandb.project", sections),
         ("verbosity", sections),
         ("taks", sections),
@@ -176,7 +177,8 @@ fn a_wrong_type_names_key_value_and_what_is_allowed() {
     let expected = "continuation.toml:7: train.steps = \"many\": expected a whole number, 1 or more";
     assert_eq!(refusal(&text, &[]), expected);
     let text = MINIMAL.replace("\"continuation\"", "\"translation\"");
-    let expected = "continuation.toml:1: task.kind = \"translation\": expected \"continuation\" or \"infilling\"";
+    let expected =
+        "continuation.toml:1: task.kind = \"translation\": expected \"continuation\", \"infilling\" or \"custom\"";
     assert_eq!(refusal(&text, &[]), expected);
 }
 
@@ -188,7 +190,11 @@ fn every_range_is_checked() {
     let regex = "a regular expression in Rust's syntax, which has no look-around and no back-references";
     let modules = "\"all-linear\", a regular expression for module names, or a list of names";
     let cases = [
-        ("task.template", vec!["", "Middle:", "{z}", "3"], "a text with {x}, {y} or both in it"),
+        (
+            "task.template",
+            vec!["", "Middle:", "{z}", "3"],
+            "a text with {x}, {y} or both in it, or other fields of the data",
+        ),
         ("task.separator", vec!["3"], "a text"),
         ("data.limit", vec!["0", "1.5"], count),
         ("data.validation", vec!["-1"], whole),
@@ -217,6 +223,7 @@ fn every_range_is_checked() {
         ("explore.temperature_max", vec!["inf"], positive),
         ("buffer.capacity", vec!["0"], count),
         ("buffer.similarity_tolerance", vec!["-0.1", "1.1"], share),
+        ("buffer.seed_from_data", vec!["1", "yes"], "true or false"),
         ("optimizer.learning_rate", vec!["0", "nan"], positive),
         ("optimizer.warmup_steps", vec!["-1"], whole),
         ("optimizer.beta1", vec!["1"], below_one),
@@ -334,6 +341,7 @@ fn the_resolved_config_loads_back_equal() {
             "train.seed=9223372036854775807",
         ],
         vec!["task=infilling", "task.template={y}\n\t{x}", "task.separator="],
+        vec!["task.template={topic}", "buffer.seed_from_data=true", EVERY_TERM],
         vec!["policy.stop_strings=[\"\\n\\n\", \"\\t.\"]", "optimizer.decay=linear"],
     ];
     for sets in configs {
@@ -349,6 +357,15 @@ fn the_resolved_config_says_what_is_not_set() {
     let text = with(&["data.limit=100"]).to_toml().unwrap();
     let first = "# Not set: data.validation_path, model.adapter, optimizer.clip_norm, policy.allow, policy.forbid";
     assert_eq!(text.lines().next(), Some(first));
+}
+
+#[test]
+fn a_template_makes_a_task_of_ones_own() {
+    assert_eq!(with(&[]).task.kind, TaskKind::Continuation);
+    let none = MINIMAL.replace("task = \"continuation\"\n", "");
+    let task = read(&none, &["task.template=About {topic}:"]).unwrap().task;
+    assert_eq!((task.kind, task.template.as_str()), (TaskKind::Custom, "About {topic}:"));
+    assert_eq!(with(&["task=custom"]).task.template, "{x}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, TokenMask};
 use amortize_lm::{Forest, Policy, Questions, ROWS_AT_ONCE};
 
-use crate::config::RewardMask;
+use super::contexts::{Context, Contexts};
+use crate::config::{Classifier, Likelihood, RewardMask};
 use crate::error::{Result, TrainError};
 
 /// The untempered reward p_LM(Z ⊤ Y | X), which is proportional to p_LM(X Z ⊤ Y); Y may be absent.
@@ -18,7 +19,7 @@ use crate::error::{Result, TrainError};
 ///
 /// `log R_k = sum over i <= k of log p(z_i | X z_<i) + log sum over stops s of p(s | X z_1:k) p(Y | X z_1:k s)`.
 ///
-/// A token of Z that the action space does not allow makes the reward zero. Y is given, so no mask applies to it.
+/// X and Y are the query's, or what templates make of its texts. A token of Z that the action space does not allow makes the reward zero. Y is given, so no mask applies to it.
 ///
 /// All prefixes of all trajectories are scored in packed forward passes: the stop and Y follow every prefix as a path
 /// that branches off Z there, and what is the same in several trajectories is computed once.
@@ -30,7 +31,17 @@ pub struct LikelihoodReward<'a> {
     allowed: TokenMask,
     mask: RewardMask,
     stop_is_text: bool,
-    y_follows: bool,
+    contexts: Contexts,
+    counts: Counts,
+}
+
+/// Which probabilities make the reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    /// Those of Z, of its stop where that is text, and of what follows.
+    All,
+    /// That of what follows alone: of the first alternative among all, if there are several.
+    After,
 }
 
 impl<'a> LikelihoodReward<'a> {
@@ -39,12 +50,27 @@ impl<'a> LikelihoodReward<'a> {
         let allowed = TokenMask::from_fn(base.model.config.vocab_size, |token| {
             actions.masks().iter().any(|mask| mask.allowed(token))
         });
-        Self { base, actions, allowed, mask, stop_is_text: true, y_follows: false }
+        let contexts = Contexts::OfQuery { y_follows: false };
+        Self { base, actions, allowed, mask, stop_is_text: true, contexts, counts: Counts::All }
     }
 
     /// p(Z ⊤ Y | X): the reward of infilling (paper section 4.2), with X and Y of the query.
     pub fn infilling(base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
-        Self { y_follows: true, ..Self::continuation(base, actions, mask) }
+        let contexts = Contexts::OfQuery { y_follows: true };
+        Self { contexts, ..Self::continuation(base, actions, mask) }
+    }
+
+    /// p(Z ⊤ suffix | prefix) for texts made of the query's.
+    pub fn of_term(term: &Likelihood, base: Policy<'a>, actions: &'a ActionSpace, mask: RewardMask) -> Self {
+        let contexts = Contexts::of_likelihood(term);
+        Self { contexts, stop_is_text: term.stop, ..Self::continuation(base, actions, mask) }
+    }
+
+    /// p(label | a text with Z in it), without Z's stop; among several labels if there are others.
+    pub fn classifier(term: &Classifier, base: Policy<'a>, actions: &'a ActionSpace) -> Self {
+        let contexts = Contexts::of_classifier(term);
+        let reward = Self::continuation(base, actions, RewardMask::Zero).without_stop();
+        Self { contexts, counts: Counts::After, ..reward }
     }
 
     /// The same where the stop is the policy's own sign that Z has ended and no part of the text: p(Z Y | X).
@@ -52,26 +78,36 @@ impl<'a> LikelihoodReward<'a> {
         Self { stop_is_text: false, ..self }
     }
 
+    fn context(&self, query: &Query) -> Result<Context> {
+        Ok(self.contexts.of(query, &self.base.model.tokenizer)?)
+    }
+
     /// The texts that may follow `z`, and how many of their first tokens are the policy's own.
-    fn endings(&self, query: &Query, z: &[u32]) -> Vec<Text> {
-        let y: &[u32] = if self.y_follows { &query.y } else { &[] };
+    fn endings(&self, context: &Context, z: &[u32]) -> Vec<Text> {
         let stops = self.actions.at(z).stop;
+        let Context { given, afters, .. } = context;
+        let text = |stop: &[u32], after: &Vec<u32>| Text {
+            tokens: [stop, given, after].concat(),
+            masked: stop.len(),
+            unscored: given.len(),
+        };
         match self.stop_is_text {
-            true => stops.iter().map(|stop| Text { tokens: [&[*stop], y].concat(), masked: 1 }).collect(),
-            // Whichever token it is, the text goes on with Y.
-            false => stops.first().map(|_| Text { tokens: y.to_vec(), masked: 0 }).into_iter().collect(),
+            true => stops.iter().flat_map(|stop| afters.iter().map(move |after| text(&[*stop], after))).collect(),
+            // Whichever token it is, the text goes on alike.
+            false => stops.first().map(|_| afters.iter().map(|after| text(&[], after))).into_iter().flatten().collect(),
         }
     }
 
-    fn ask(&self, part: &mut Part, number: usize, query: &Query, z: &[u32]) {
-        let (x, Part { forest, roots, .. }) = (query.x.len(), &mut *part);
-        let root = *roots.entry(number).or_insert_with(|| forest.root(query.id, &query.x));
+    fn ask(&self, part: &mut Part, number: usize, context: &Context, z: &[u32]) {
+        let (before, Part { forest, roots, .. }) = (context.before.len(), &mut *part);
+        let root = *roots.entry(number).or_insert_with(|| forest.root(number as u64, &context.before));
         // All of Z first: a segment is the longer for it.
-        let path = forest.extend_path(root, x, z);
-        let tokens = part.ask(path, x, &Text { tokens: z.to_vec(), masked: z.len() });
+        let path = forest.extend_path(root, before, z);
+        let own = Text { tokens: z.to_vec(), masked: z.len(), unscored: 0 };
+        let tokens = (self.counts == Counts::All).then(|| part.ask(path, before, &own));
         let endings = (0..=z.len()).map(|k| {
-            let texts = self.endings(query, &z[..k]);
-            texts.iter().map(|text| part.ask(path, x + k, text)).collect()
+            let texts = self.endings(context, &z[..k]);
+            texts.iter().map(|text| part.ask(path, before + k, text)).collect()
         });
         let endings = endings.collect();
         part.asked.push(Asked { z: z.to_vec(), tokens, endings });
@@ -98,8 +134,12 @@ impl Reward for LikelihoodReward<'_> {
     fn log_reward(&mut self, queries: &[Query], query_of: &[usize], trajectories: &[Trajectory]) -> Result<Table> {
         let mut rows = Vec::with_capacity(trajectories.len());
         let mut part = self.part();
+        let mut contexts = BTreeMap::new();
         for (number, Trajectory { z, .. }) in query_of.iter().zip(trajectories) {
-            self.ask(&mut part, *number, &queries[*number], z);
+            if !contexts.contains_key(number) {
+                contexts.insert(*number, self.context(&queries[*number])?);
+            }
+            self.ask(&mut part, *number, &contexts[number], z);
             if part.forest.tokens().len() >= ROWS_AT_ONCE {
                 rows.extend(self.score(&part)?);
                 part = self.part();
@@ -112,10 +152,12 @@ impl Reward for LikelihoodReward<'_> {
     }
 }
 
-/// Tokens to be scored after a path; the reward's mask, if it has one, applies to the first `masked` of them.
+/// Tokens to be scored after a path. The reward's mask, if it has one, applies to the first `masked` of them; `unscored`
+/// ones after those are only read.
 struct Text {
     tokens: Vec<u32>,
     masked: usize,
+    unscored: usize,
 }
 
 /// Trajectories whose rewards come from one forward pass.
@@ -136,7 +178,8 @@ impl Part {
         // The last token is predicted and need not be read.
         let read = text.tokens.len().saturating_sub(1);
         let path = self.forest.extend_path(segment, seen, &text.tokens[..read]);
-        for (i, token) in text.tokens.iter().enumerate() {
+        let unscored = text.masked..text.masked + text.unscored;
+        for (i, token) in text.tokens.iter().enumerate().filter(|(i, _)| !unscored.contains(i)) {
             let mask = self.mask.filter(|_| i < text.masked);
             self.questions.ask(self.forest.row_at(path, seen + i - 1), *token, mask);
         }
@@ -147,8 +190,8 @@ impl Part {
 /// The questions about one trajectory.
 struct Asked {
     z: Vec<u32>,
-    /// About its tokens.
-    tokens: Range<usize>,
+    /// About its tokens, if they count.
+    tokens: Option<Range<usize>>,
     /// About every text that may follow each prefix; none where the policy may not stop.  `[len+1]`
     endings: Vec<Vec<Range<usize>>>,
 }
@@ -161,12 +204,25 @@ impl Asked {
         let mut row = Vec::with_capacity(self.endings.len());
         for (k, endings) in self.endings.iter().enumerate() {
             let ways: Vec<f64> = endings.iter().map(of_text).collect();
+            let Some(tokens) = &self.tokens else {
+                row.push(first_among(&ways));
+                continue;
+            };
             row.push(log_p + log_sum_exp(&ways));
             if let Some(token) = self.z.get(k) {
-                log_p += if allowed.allowed(*token) { answers[self.tokens.start + k] } else { f64::NEG_INFINITY };
+                log_p += if allowed.allowed(*token) { answers[tokens.start + k] } else { f64::NEG_INFINITY };
             }
         }
         row
+    }
+}
+
+/// The first alternative's log-probability, among all if there are others.
+fn first_among(ways: &[f64]) -> f64 {
+    match ways {
+        [] => f64::NEG_INFINITY,
+        [alone] => *alone,
+        [first, ..] => first - log_sum_exp(ways),
     }
 }
 
@@ -190,7 +246,8 @@ mod tests {
         let query = Query::new(vec![3, 4], vec![40, 41, 42]);
         let mut part = reward.part();
         let samples: [&[u32]; 5] = [&[5, 6, 7], &[5, 6, 7], &[5, 8], &[], &[5, 6, 7, 30]];
-        samples.iter().for_each(|z| reward.ask(&mut part, 0, &query, z));
+        let context = reward.context(&query).expect("the query's own tokens");
+        samples.iter().for_each(|z| reward.ask(&mut part, 0, &context, z));
         // Every row is a distinct beginning of X z_1:k, or of X z_1:k stop Y without its last token.
         let mut rows = BTreeSet::new();
         for z in samples {
