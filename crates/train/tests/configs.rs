@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use amortize_train::config::Config;
+use amortize_train::likelihood::{Command, LikelihoodConfig};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -54,12 +55,24 @@ fn toml_value(text: &str) -> Value {
     serde_json::to_value(&table["value"]).unwrap()
 }
 
+/// The command of a config that is not for `amortize train`.
+fn command(path: &Path) -> Option<Command> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    [Command::Pretrain, Command::Sft].into_iter().find(|command| name.starts_with(command.name()))
+}
+
 #[test]
 fn every_shipped_config_is_valid() {
     let files = fs::read_dir(root().join("configs")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
     assert!(files.len() >= 2);
     for path in files {
+        if let Some(command) = command(&path) {
+            let config = LikelihoodConfig::load(command, &path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            let text = config.to_toml().unwrap();
+            assert_eq!(LikelihoodConfig::from_toml(command, &text, "config.toml", &[]).unwrap(), config);
+            continue;
+        }
         let config = Config::load(&path, &paths()).unwrap_or_else(|error| panic!("{error}"));
         let resolved = Config::from_toml(&config.to_toml().unwrap(), "config.toml", &[]).unwrap();
         assert_eq!(resolved, config);
