@@ -54,17 +54,22 @@ impl Documents {
     pub fn new(model: &ModelInfo, texts: &[Text], loss_on_prompt: bool) -> Result<Self> {
         let encoded = texts.par_iter().map(|text| encode(model, text, loss_on_prompt));
         let encoded: Vec<(Vec<u32>, usize)> = encoded.collect::<Result<_>>()?;
+        Ok(Self::of_tokens(&encoded, model.config.max_positions))
+    }
+
+    /// Tokens of texts, each with how many of the first are not learnt, which is at least one.
+    pub fn of_tokens(texts: &[(Vec<u32>, usize)], context: usize) -> Self {
         let mut documents = Self::default();
-        for (tokens, unlearnt) in encoded {
-            documents.push(&tokens, unlearnt, model.config.max_positions);
+        for (tokens, unlearnt) in texts {
+            documents.push(tokens, *unlearnt, context);
         }
-        Ok(documents)
+        documents
     }
 
     fn push(&mut self, tokens: &[u32], unlearnt: usize, context: usize) {
         let first = self.tokens.len();
         self.tokens.extend(tokens);
-        for start in (0..tokens.len() - 1).step_by(context) {
+        for start in (0..tokens.len().saturating_sub(1)).step_by(context) {
             let end = tokens.len().min(start + context + 1);
             let window = Window { tokens: first + start..first + end, unlearnt: unlearnt.saturating_sub(start).max(1) };
             if window.unlearnt < window.tokens.len() {

@@ -97,9 +97,17 @@ impl Trainer {
     /// # Errors
     /// If the model fails, or loss or gradient are not finite: then nothing was changed but the order of texts.
     pub fn step(&mut self) -> Result<StepRecord> {
-        let step = self.state.step;
         let batch = self.next_batch();
-        let (loss, mut gradients) = self.gradients(&batch).map_err(|error| error.or_diverged(step))?;
+        self.step_on(&batch)
+    }
+
+    /// The same on a batch of windows of one's own choice.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_on(&mut self, batch: &[usize]) -> Result<StepRecord> {
+        let step = self.state.step;
+        let (loss, mut gradients) = self.gradients(batch).map_err(|error| error.or_diverged(step))?;
         let gradients = tensors_mut(&mut gradients);
         let gradient_norm = finite_norm(step + 1, loss, gradients)?;
         if let Some(limit) = self.method.clip_norm {
@@ -114,8 +122,8 @@ impl Trainer {
             loss,
             gradient_norm,
             learning_rate,
-            tokens: self.rows(&batch),
-            learnt_tokens: self.learnt(&batch),
+            tokens: self.rows(batch),
+            learnt_tokens: self.learnt(batch),
         })
     }
 
