@@ -62,8 +62,9 @@ fn bf16_files_hold_the_nearest_numbers() {
     let files = ModelFiles::read(&fixture("llama-tiny")).expect("a fixture's files");
     files.write(dir.path(), &model.decoder, &parameters, Stored::Bf16).expect("it saves");
     let mut loaded = Model::load(dir.path(), &Device::cpu(), Precision::F32).expect("it loads");
-    let pairs = parameters.tensors().iter().zip(loaded.decoder.base_parameters().tensors().iter().map(|t| t.to_host()));
-    for (before, after) in pairs.flat_map(|(a, b)| a.to_host().into_iter().zip(b)) {
+    let rounded = loaded.decoder.base_parameters();
+    let pairs = parameters.tensors().iter().zip(rounded.tensors());
+    for (before, after) in pairs.flat_map(|(a, b)| a.to_host().into_iter().zip(b.to_host())) {
         assert!((before - after).abs() <= before.abs() / 256.0, "{before} became {after}");
     }
     assert_eq!(ModelFiles::read(dir.path()).expect("its files").config["torch_dtype"], "bfloat16");
@@ -150,7 +151,8 @@ fn a_learnt_tokenizer_keeps_spaces_with_words_and_digits_alone() {
     };
     assert_eq!(pieces(" the dogs sat."), [" the", " dogs", " sat", "."]);
     assert_eq!(pieces(" saw 12 dogs"), [" saw", " 1", "2", " dogs"]);
-    assert_eq!(pieces(" . . é\n").concat(), " . . é\n");
+    let odd = tokenizer.encode_completion(" . . é\n").expect("a text");
+    assert_eq!(tokenizer.decode(&odd), " . . é\n");
     let end = tokenizer.eos_id().expect("an end");
     assert_eq!((tokenizer.bos_id(), tokenizer.special_ids()), (Some(end), &[end][..]));
     let document = tokenizer.encode_document("the dogs").expect("a text");
