@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use amortize_bench::floor::Machine;
 use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Fine-tune language models into samplers of intractable posteriors.
 ///
@@ -21,7 +21,25 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a sampler
+    #[command(after_help = "Examples:
+  amortize train configs/continuation-small.toml --set model.path=stories260K --set data.path=prompts.txt --out run
+  amortize train --resume run
+  amortize train --resume run --set train.steps=2000")]
     Train(TrainArgs),
+    /// Train a new model, and its tokenizer, from texts
+    #[command(after_help = "Examples:
+  amortize pretrain configs/pretrain.toml --set data.path=stories.jsonl --out base
+  amortize pretrain --resume base
+  amortize sample --model base/model --prompt \"Once upon a time\"")]
+    Pretrain(TrainArgs),
+    /// Fine-tune a model, or an adapter of it, on texts or on prompts with completions
+    #[command(after_help = "Examples:
+  amortize sft configs/sft.toml --set model.path=gpt2 --set data.path=answers.jsonl --out tuned
+  amortize sft configs/sft.toml --set model.path=gpt2 --set data.path=answers.jsonl --set adapter.rank=16 --out tuned
+  amortize sft --resume tuned")]
+    Sft(TrainArgs),
+    /// Fold an adapter into its base model, or write a model in another precision
+    Merge(MergeArgs),
     /// Draw samples with their log-probabilities, rewards and importance weights
     Sample(SampleArgs),
     /// Log-probabilities of a completion, token by token
@@ -37,10 +55,6 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  amortize train configs/continuation-small.toml --set model.path=stories260K --set data.path=prompts.txt --out run
-  amortize train --resume run
-  amortize train --resume run --set train.steps=2000")]
 pub struct TrainArgs {
     /// The config; with --resume the run's own is the default
     #[arg(value_name = "CONFIG.toml", required_unless_present = "resume")]
@@ -54,6 +68,32 @@ pub struct TrainArgs {
     /// Continue an interrupted run from its checkpoint
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize merge --model gpt2 --adapter run/adapter --out merged
+  amortize merge --model base/model --out small --precision bf16")]
+pub struct MergeArgs {
+    /// A model directory in Hugging Face format
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// An adapter directory in PEFT format
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Directory of the new model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How its weights are stored
+    #[arg(long, value_enum, default_value_t = SavedAs::F32)]
+    pub precision: SavedAs,
+}
+
+/// How a model's weights are stored in its file.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SavedAs {
+    F32,
+    Bf16,
 }
 
 /// Which policy: that of a run, or a model with an optional adapter.

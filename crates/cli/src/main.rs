@@ -8,7 +8,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use amortize_train::TrainError;
+use amortize_train::{TrainError, likelihood};
 use anyhow::Result;
 use clap::Parser;
 
@@ -34,6 +34,9 @@ fn run(command: &Command) -> Result<()> {
     amortize_lm::kernels().map_err(anyhow::Error::msg)?;
     match command {
         Command::Train(args) => commands::train::run(args),
+        Command::Pretrain(args) => commands::likelihood::run(likelihood::Command::Pretrain, args),
+        Command::Sft(args) => commands::likelihood::run(likelihood::Command::Sft, args),
+        Command::Merge(args) => commands::merge::run(args),
         Command::Sample(args) => commands::sample::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Evaluate(args) => commands::evaluate::run(args),

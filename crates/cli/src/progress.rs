@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use amortize_gfn::Source;
+use amortize_train::likelihood;
 use amortize_train::metrics::{EvaluateRecord, StepRecord, TimingRecord};
 use amortize_train::session::Observer;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +36,21 @@ impl Progress {
         }
     }
 
+    /// A step's figures: on the bar or, now and then and at the end, as a line.
+    fn show(&mut self, step: u64, total: u64, figures: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step);
+            bar.set_message(figures);
+            return;
+        }
+        let due = self.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
+        if due || step == total {
+            self.last_line = Some(Instant::now());
+            let left = self.seconds_left(step, total);
+            eprintln!("step {step}/{total}  {figures}  {left:.0} s left");
+        }
+    }
+
     fn seconds_left(&self, step: u64, total: u64) -> f64 {
         let done = (step - self.first_step) as f64;
         self.started.elapsed().as_secs_f64() / done * (total - step) as f64
@@ -54,17 +70,7 @@ impl Observer for Progress {
         let on_policy = record.sources.get(&Source::OnPolicy).and_then(|source| source.mean_log_reward);
         let figures =
             format!("loss {:.4}  log R {}  {:.0} tokens/s", record.loss, number(on_policy), timing.tokens_per_second);
-        if let Some(bar) = &self.bar {
-            bar.set_position(record.step);
-            bar.set_message(figures);
-            return;
-        }
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= PLAIN_EVERY);
-        if due || record.step == total {
-            self.last_line = Some(Instant::now());
-            let left = self.seconds_left(record.step, total);
-            eprintln!("step {}/{total}  {figures}  {left:.0} s left", record.step);
-        }
+        self.show(record.step, total, figures);
     }
 
     fn evaluated(&mut self, record: &EvaluateRecord) {
@@ -78,6 +84,22 @@ impl Observer for Progress {
             number(summary.elbo),
             number(summary.mean_log_p),
             number(summary.mean_length),
+            if record.best { "  (best)" } else { "" },
+        ));
+    }
+}
+
+impl likelihood::session::Observer for Progress {
+    fn step(&mut self, record: &likelihood::metrics::StepRecord, timing: &TimingRecord, total: u64) {
+        self.show(record.step, total, format!("loss {:.4}  {:.0} tokens/s", record.loss, timing.tokens_per_second));
+    }
+
+    fn evaluated(&mut self, record: &likelihood::metrics::EvaluateRecord) {
+        self.say(&format!(
+            "validation after step {}: loss {:.4} nats a token, {:.4} a byte{}",
+            record.step,
+            record.loss,
+            record.loss_per_byte,
             if record.best { "  (best)" } else { "" },
         ));
     }

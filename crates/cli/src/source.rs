@@ -43,7 +43,7 @@ impl Source {
             bail!("{} has no best adapter: it was never evaluated on validation prompts", run.path().display());
         }
         let path = args.model.clone().unwrap_or_else(|| config.model.path.clone());
-        let precision = args.precision.unwrap_or_else(|| settings::precision(&config));
+        let precision = args.precision.unwrap_or_else(|| settings::precision(config.model.precision));
         Self::new(&path, precision, Some(adapter), Some(config))
     }
 

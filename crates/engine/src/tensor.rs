@@ -158,6 +158,11 @@ impl Weight {
         Self { panels: Panels::pack(out, input, values, precision), device: device.clone() }
     }
 
+    /// Takes a weight from a tensor.  `[out, in]`
+    pub fn from_tensor(values: &Tensor, precision: Precision) -> Self {
+        Self::new(values.device(), values.rows(), values.cols(), values.host(), precision)
+    }
+
     /// How its values are stored.
     pub fn precision(&self) -> Precision {
         self.panels.precision()

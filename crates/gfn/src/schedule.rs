@@ -55,6 +55,8 @@ pub enum Decay {
     None,
     /// It falls linearly to 0 at step `total`.
     Linear,
+    /// It falls to 0 at step `total` along half a wave of the cosine.
+    Cosine,
 }
 
 impl LearningRate {
@@ -63,12 +65,12 @@ impl LearningRate {
         if step < self.warmup {
             return self.peak * (step as f64 / self.warmup as f64);
         }
+        let horizon = self.total.saturating_sub(self.warmup);
+        let left = Linear { start: 1.0, end: 0.0, horizon }.at(step - self.warmup);
         match self.decay {
             Decay::None => self.peak,
-            Decay::Linear => {
-                let horizon = self.total.saturating_sub(self.warmup);
-                Linear { start: self.peak, end: 0.0, horizon }.at(step - self.warmup)
-            }
+            Decay::Linear => self.peak * left,
+            Decay::Cosine => self.peak * 0.5 * (1.0 - (std::f64::consts::PI * left).cos()),
         }
     }
 }
@@ -107,6 +109,18 @@ mod tests {
         assert_eq!(rate.at(31), 0.0);
         let never = LearningRate { warmup: 40, ..rate };
         assert_eq!(never.at(41), 0.0, "a total within the warm-up leaves nothing after it");
+    }
+
+    #[test]
+    fn a_cosine_is_steepest_in_the_middle() {
+        let rate = LearningRate { peak: 2.0, warmup: 10, decay: Decay::Cosine, total: 30 };
+        let near = |step: u64, expected: f64| assert!((rate.at(step) - expected).abs() < 1e-12, "{step}");
+        near(5, 1.0);
+        near(10, 2.0);
+        near(15, 1.0 + 0.5f64.sqrt());
+        near(20, 1.0);
+        near(30, 0.0);
+        near(31, 0.0);
     }
 
     #[test]

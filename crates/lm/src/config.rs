@@ -60,6 +60,8 @@ pub struct ModelConfig {
     pub attention_scale: AttentionScale,
     /// Whether the output head is the embedding matrix.
     pub tied_head: bool,
+    /// Standard deviation of a new model's matrices.
+    pub initializer_range: f32,
     /// The token that begins a sequence, where the model has one.
     pub bos_token_id: Option<u32>,
     /// The tokens that end a sequence.
@@ -236,6 +238,7 @@ fn gpt2(keys: &Keys) -> Result<ModelConfig> {
             by_inverse_layer: keys.or("scale_attn_by_inverse_layer_idx", false)?,
         },
         tied_head: keys.or("tie_word_embeddings", true)?,
+        initializer_range: keys.positive("initializer_range")?.unwrap_or(0.02),
         bos_token_id: keys.token("bos_token_id", Some(50256), vocab_size)?,
         eos_token_ids: keys.tokens("eos_token_id", Some(50256), vocab_size)?,
         pad_token_id: keys.token("pad_token_id", None, vocab_size)?,
@@ -274,6 +277,7 @@ fn llama(keys: &Keys) -> Result<ModelConfig> {
         mlp_bias: keys.or("mlp_bias", false)?,
         attention_scale: AttentionScale { base: inverse_sqrt(head_dim), by_inverse_layer: false },
         tied_head: keys.or("tie_word_embeddings", false)?,
+        initializer_range: keys.positive("initializer_range")?.unwrap_or(0.02),
         bos_token_id: keys.token("bos_token_id", Some(1), vocab_size)?,
         eos_token_ids: keys.tokens("eos_token_id", Some(2), vocab_size)?,
         pad_token_id: keys.token("pad_token_id", None, vocab_size)?,

@@ -101,6 +101,9 @@ pub enum LmError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A tokenizer that cannot be learnt.
+    #[error("tokenizer: {0}")]
+    TrainTokenizer(String),
     /// A text that the tokenizer refuses.
     #[error("cannot tokenize {text:?}: {problem}")]
     Encode {

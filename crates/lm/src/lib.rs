@@ -6,9 +6,11 @@
 
 pub mod actions;
 pub mod adapter;
+mod architecture;
 pub mod config;
 pub mod decoder;
 pub mod error;
+mod files;
 pub mod footprint;
 mod forest;
 pub mod generate;
@@ -21,7 +23,9 @@ pub mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, TargetModules};
 pub use amortize_engine::{Device, Precision, kernels};
+pub use architecture::Architecture;
 pub use error::LmError;
+pub use files::{ModelFiles, read_config};
 pub use forest::Forest;
 pub use generate::{Draw, Generated, generate};
 pub use model::{Model, ModelInfo};

@@ -26,7 +26,7 @@ pub struct ModelInfo {
 /// A causal language model: its weights, and all that [`ModelInfo`] says.
 #[derive(Debug)]
 pub struct Model {
-    info: ModelInfo,
+    pub(crate) info: ModelInfo,
     /// Its weights.
     pub decoder: Decoder,
 }

@@ -27,8 +27,21 @@ pub struct ParameterInfo {
     pub parts: Vec<(String, Range<usize>)>,
     /// Rows and columns; a vector is one row.
     pub shape: (usize, usize),
+    /// Whether it is a vector, of a norm or a bias, rather than a matrix.
+    pub is_vector: bool,
     /// Whether the checkpoint holds the transpose, as GPT-2's `Conv1D` does.
     pub transposed: bool,
+}
+
+impl ParameterInfo {
+    /// Shape of a part in the checkpoint.
+    fn stored_shape(&self, part: &Range<usize>) -> Vec<usize> {
+        match (self.is_vector, self.transposed) {
+            (true, _) => vec![part.len()],
+            (false, false) => vec![part.len(), self.shape.1],
+            (false, true) => vec![self.shape.1, part.len()],
+        }
+    }
 }
 
 /// A weight matrix with its number.
@@ -97,7 +110,8 @@ impl Loader<'_> {
             };
             self.source.for_rows(name, stored.shape(rows.len(), input), &mut place)?;
         }
-        let id = self.number(ranges, (outputs, input), stored == Stored::InOut);
+        let transposed = stored == Stored::InOut;
+        let id = self.number(ParameterInfo { parts: ranges, shape: (outputs, input), is_vector: false, transposed });
         Ok(Matrix { id, weight: Weight::new(self.device, outputs, input, &values, self.precision) })
     }
 
@@ -111,12 +125,13 @@ impl Loader<'_> {
             values.extend(self.source.take(&name, &[*len])?);
             ranges.push((name, first..values.len()));
         }
-        let id = self.number(ranges, (1, values.len()), false);
+        let shape = (1, values.len());
+        let id = self.number(ParameterInfo { parts: ranges, shape, is_vector: true, transposed: false });
         Ok(Vector { id, value: self.device.from_host(1, values.len(), &values) })
     }
 
-    fn number(&mut self, parts: Vec<(String, Range<usize>)>, shape: (usize, usize), transposed: bool) -> ParameterId {
-        self.infos.push(ParameterInfo { parts, shape, transposed });
+    fn number(&mut self, info: ParameterInfo) -> ParameterId {
+        self.infos.push(info);
         ParameterId(self.infos.len() - 1)
     }
 }
@@ -161,21 +176,74 @@ impl BaseGradients {
         &mut self.0[id.0]
     }
 
+    /// The gradients, in the order of their numbers.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.0
+    }
+
+    /// The gradients, to scale or clip.
+    pub fn tensors_mut(&mut self) -> &mut [Tensor] {
+        &mut self.0
+    }
+
     /// Gradients by the checkpoint's names and in the checkpoint's own layout.
     pub fn by_name(&self, infos: &[ParameterInfo]) -> Vec<(String, Vec<f32>)> {
-        let mut named = Vec::new();
-        for (info, gradient) in infos.iter().zip(&self.0) {
-            let values = gradient.to_host();
-            let is_vector = info.shape.0 == 1 && !info.transposed;
-            let width = if is_vector { 1 } else { info.shape.1 };
-            for (name, range) in &info.parts {
-                let part = &values[range.start * width..range.end * width];
-                let part = if info.transposed { transpose(part, width) } else { part.to_vec() };
-                named.push((name.clone(), part));
-            }
-        }
-        named
+        as_stored(infos, &self.0).into_iter().map(|(name, _, values)| (name, values)).collect()
     }
+}
+
+/// A tensor as a checkpoint has it: its name, its shape, and its numbers in row-major order.
+pub type StoredTensor = (String, Vec<usize>, Vec<f32>);
+
+/// Base parameters in f32, as an optimizer changes them, in the order of their numbers. The decoder computes with copies
+/// of its own, which may be of a lower precision.
+#[derive(Debug)]
+pub struct BaseParameters(Vec<Tensor>);
+
+impl BaseParameters {
+    pub(crate) fn new(tensors: Vec<Tensor>) -> Self {
+        Self(tensors)
+    }
+
+    /// The parameters, in the order of their numbers.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.0
+    }
+
+    /// The parameters, to be updated.
+    pub fn tensors_mut(&mut self) -> &mut [Tensor] {
+        &mut self.0
+    }
+
+    /// One parameter.
+    pub(crate) fn get(&self, id: ParameterId) -> &Tensor {
+        &self.0[id.0]
+    }
+
+    /// One parameter, to be updated.
+    pub(crate) fn get_mut(&mut self, id: ParameterId) -> &mut Tensor {
+        &mut self.0[id.0]
+    }
+
+    /// Parameters by the checkpoint's names and in the checkpoint's own layout.
+    pub fn as_stored(&self, infos: &[ParameterInfo]) -> Vec<StoredTensor> {
+        as_stored(infos, &self.0)
+    }
+}
+
+/// Tensors in the order of parameters' numbers, as the checkpoint has them.
+fn as_stored(infos: &[ParameterInfo], tensors: &[Tensor]) -> Vec<StoredTensor> {
+    let mut named = Vec::new();
+    for (info, tensor) in infos.iter().zip(tensors) {
+        let values = tensor.to_host();
+        let width = if info.is_vector { 1 } else { info.shape.1 };
+        for (name, range) in &info.parts {
+            let part = &values[range.start * width..range.end * width];
+            let part = if info.transposed { transpose(part, width) } else { part.to_vec() };
+            named.push((name.clone(), info.stored_shape(range), part));
+        }
+    }
+    named
 }
 
 #[cfg(test)]

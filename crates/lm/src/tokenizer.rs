@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use train::{TokenizerOptions, TrainedTokenizer, train_tokenizer};
+
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,7 @@ pub struct Tokenizer {
     /// What an empty prompt is, where `prompt_prefix` is empty too.
     empty_prompt: Option<u32>,
     bos: Option<u32>,
+    eos: Option<u32>,
     special: Vec<u32>,
     /// What each id appends to a text.
     bytes: Vec<Box<[u8]>>,
@@ -44,6 +47,15 @@ impl Tokenizer {
         }
         let settings = Settings::read(&dir.join("tokenizer_config.json"))?;
         Self::new(file.clone(), read_object(&file)?, settings, config)
+    }
+
+    /// The same from the files' texts; `dir` is what messages name.
+    pub(crate) fn parse(dir: &Path, text: &str, settings: Option<&str>, config: &ModelConfig) -> Result<Self> {
+        let file = dir.join("tokenizer.json");
+        let definition = parse_object(&file, text)?;
+        let settings_file = dir.join("tokenizer_config.json");
+        let settings = settings.map(|text| parse_object(&settings_file, text)).transpose()?;
+        Self::new(file, definition, settings.map_or(Settings::default(), |object| Settings::of(&object)), config)
     }
 
     /// A tokenizer without files, for a model without files: token k is the word "k", and any other word is token 0.
@@ -69,13 +81,14 @@ impl Tokenizer {
         check_size(&file, &whole, config)?;
 
         let bos = settings.id("bos_token", &whole).or(config.bos_token_id);
-        let eos = settings.id("eos_token", &whole);
+        let eos = settings.id("eos_token", &whole).or(config.eos_token_ids.first().copied());
         let pad = settings.id("pad_token", &whole).or(config.pad_token_id);
         let bytes = token_bytes(&fragment, &definition["decoder"]);
         let mut tokenizer = Self {
             prompt_prefix: vec![],
-            empty_prompt: bos.or(eos).or(config.eos_token_ids.first().copied()),
+            empty_prompt: bos.or(eos),
             bos,
+            eos,
             special: special_ids(&whole, config, [bos, eos, pad]),
             texts: bytes.iter().map(|bytes| String::from_utf8_lossy(bytes).into()).collect(),
             bytes,
@@ -107,6 +120,15 @@ impl Tokenizer {
     /// The ids of a text that follows another: nothing is added to it.
     pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>> {
         encode(&self.fragment, text)
+    }
+
+    /// The ids of a whole text to learn from: what begins every text (or else what an empty prompt stands for, so that
+    /// the first word is learnt too), the text, and the end of a text where there is a token for it.
+    pub fn encode_document(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode_prompt("")?;
+        ids.extend(encode(&self.whole, text)?);
+        ids.extend(self.eos);
+        Ok(ids)
     }
 
     /// The text of a fragment as it is: leading spaces stay, and special tokens show as their text
@@ -148,6 +170,11 @@ impl Tokenizer {
         self.bos
     }
 
+    /// The token that ends a text, where there is one.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.eos
+    }
+
     /// What the template puts before a text, unless `tokenizer_config.json` says otherwise about BOS.
     fn find_prompt_prefix(&self, add_bos: Option<bool>) -> Result<Vec<u32>> {
         let problem = |error: tokenizers::Error| broken(&self.file, error.to_string());
@@ -169,8 +196,11 @@ fn broken(file: &Path, problem: impl Into<String>) -> LmError {
 }
 
 fn read_object(file: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(file).map_err(LmError::reading(file))?;
-    let object: Map<String, Value> = serde_json::from_str(&text).map_err(LmError::json(file))?;
+    parse_object(file, &std::fs::read_to_string(file).map_err(LmError::reading(file))?)
+}
+
+fn parse_object(file: &Path, text: &str) -> Result<Value> {
+    let object: Map<String, Value> = serde_json::from_str(text).map_err(LmError::json(file))?;
     Ok(Value::Object(object))
 }
 
@@ -198,16 +228,19 @@ impl Settings {
         if !file.is_file() {
             return Ok(Self::default());
         }
-        let object = read_object(file)?;
+        Ok(Self::of(&read_object(file)?))
+    }
+
+    fn of(object: &Value) -> Self {
         let content = |key: &&str| {
             let token = &object[*key];
             let text = token.as_str().or_else(|| token["content"].as_str())?;
             Some((key.to_string(), text.to_string()))
         };
-        Ok(Self {
+        Self {
             tokens: ["bos_token", "eos_token", "pad_token"].iter().filter_map(content).collect(),
             add_bos_token: object["add_bos_token"].as_bool(),
-        })
+        }
     }
 
     fn id(&self, key: &str, tokenizer: &tokenizers::Tokenizer) -> Option<u32> {
@@ -376,6 +409,8 @@ impl Anchor {
         text(&[id])
     }
 }
+
+mod train;
 
 #[cfg(test)]
 mod tests;

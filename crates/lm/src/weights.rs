@@ -4,21 +4,24 @@
 //! Files are read, not mapped: what was read leaves nothing behind in the process, and a file that is cut short
 //! meanwhile is an error, not a crash.
 
-use amortize_engine::Tensor;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::{LmError, Result, nearest};
 
-const SINGLE: &str = "model.safetensors";
+mod write;
+
+pub use write::{Stored, write_safetensors, write_tensors, write_weights};
+
+pub(crate) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Numbers of a tensor that are read at once.
@@ -360,106 +363,6 @@ fn open_shards(dir: &Path, index_file: &Path) -> Result<Weights> {
         shard_of.insert(tensor, shard);
     }
     Ok(Weights { path: dir.to_path_buf(), shards, shard_of })
-}
-
-/// A safetensors header, its keys sorted so that equal tensors give equal files.
-#[derive(Serialize)]
-struct Header<'a> {
-    #[serde(rename = "__metadata__")]
-    metadata: &'a BTreeMap<String, String>,
-    #[serde(flatten)]
-    tensors: BTreeMap<&'a str, TensorInfo>,
-}
-
-/// Writes named tensors as [`write_safetensors`] does, without metadata of their own.
-///
-/// # Errors
-/// If the file cannot be written; an old one then stands.
-pub fn write_tensors<'a>(path: &Path, named: impl Iterator<Item = (String, &'a Tensor)>) -> Result<()> {
-    let host: Vec<(String, Vec<usize>, Vec<f32>)> =
-        named.map(|(name, tensor)| (name, vec![tensor.rows(), tensor.cols()], tensor.to_host())).collect();
-    let tensors: Vec<(String, Vec<usize>, &[f32])> =
-        host.iter().map(|(name, shape, values)| (name.clone(), shape.clone(), values.as_slice())).collect();
-    write_safetensors(path, &tensors, None)
-}
-
-/// Writes `(name, shape, numbers)` as a safetensors file of `f32`, tensors sorted by name. Whoever reads
-/// `path` meanwhile sees the old file or the whole new one, also after a crash.
-///
-/// Without metadata of its own the file gets `format: pt`, since transformers refuses one that does not say.
-///
-/// # Panics
-/// If a name occurs twice or is reserved, or a shape does not fit its numbers: the caller's mistakes.
-pub fn write_safetensors(
-    path: &Path,
-    tensors: &[(String, Vec<usize>, &[f32])],
-    metadata: Option<&BTreeMap<String, String>>,
-) -> Result<()> {
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by_key(|(name, ..)| name);
-    let format = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    let header = header_bytes(&sorted, metadata.unwrap_or(&format)).map_err(LmError::json(path))?;
-    replace_file(path, |file| {
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(&header)?;
-        for (_, _, numbers) in sorted {
-            for number in *numbers {
-                file.write_all(&number.to_le_bytes())?;
-            }
-        }
-        Ok(())
-    })
-    .map_err(LmError::writing(path))
-}
-
-fn header_bytes(
-    sorted: &[&(String, Vec<usize>, &[f32])],
-    metadata: &BTreeMap<String, String>,
-) -> serde_json::Result<Vec<u8>> {
-    let mut header = Header { metadata, tensors: BTreeMap::new() };
-    let mut offset = 0;
-    for (name, shape, numbers) in sorted {
-        assert_ne!(name, "__metadata__", "a reserved name");
-        assert_eq!(shape.iter().product::<usize>(), numbers.len(), "{name}");
-        let end = offset + size_of_val(*numbers);
-        let info = TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (offset, end) };
-        let earlier = header.tensors.insert(name, info);
-        assert!(earlier.is_none(), "tensor {name} is given twice");
-        offset = end;
-    }
-    let mut bytes = serde_json::to_vec(&header)?;
-    // Readers that map the file want the numbers aligned.
-    bytes.resize(bytes.len().next_multiple_of(8), b' ');
-    Ok(bytes)
-}
-
-/// Writes a file beside `path`, flushes it to the disk, then renames it over `path`.
-fn replace_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
-    let dir = match path.parent() {
-        Some(dir) if dir != Path::new("") => dir,
-        _ => Path::new("."),
-    };
-    let file = temporary_file_in(dir)?;
-    let mut buffered = std::io::BufWriter::new(file.as_file());
-    write(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|failed| failed.error)?;
-    // The rename itself has to reach the disk too; not every system can sync a directory.
-    File::open(dir).and_then(|dir| dir.sync_all()).ok();
-    Ok(())
-}
-
-/// A temporary file with the permissions of an ordinary new one, not the private ones of tempfile.
-fn temporary_file_in(dir: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(dir)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! | `timing.jsonl` | clock readings, kept apart because they differ from run to run | appended |
 //! | `samples.jsonl` | sampled texts | appended |
 //! | `adapter/`, `adapter_best/` | PEFT adapters: the latest, the best so far | swapped whole |
+//! | `model/`, `model_best/` | Hugging Face models: the latest, the best so far, where base weights are trained | swapped whole |
 //! | `checkpoint/` | all that a resume needs | swapped whole |
 //! | `report.html` | the page made from the files above | swapped whole |
 //!

@@ -66,7 +66,8 @@ impl RunDir {
     pub fn resume(path: &Path) -> Result<Self> {
         let mut run = Self::open_read(path)?;
         run._lock = Some(lock(path)?);
-        for dir in [run.adapter_dir(), run.best_adapter_dir(), run.checkpoint_dir()] {
+        let models = [run.model_dir(), run.best_model_dir()];
+        for dir in [run.adapter_dir(), run.best_adapter_dir(), run.checkpoint_dir()].into_iter().chain(models) {
             repair_dir(&dir)?;
         }
         remove_temporary_files(path)?;
@@ -126,6 +127,16 @@ impl RunDir {
     /// The adapter of the best evaluation so far, in PEFT's format.
     pub fn best_adapter_dir(&self) -> PathBuf {
         self.path.join("adapter_best")
+    }
+
+    /// The latest model, as a Hugging Face directory, where the base weights are trained.
+    pub fn model_dir(&self) -> PathBuf {
+        self.path.join("model")
+    }
+
+    /// The model of the best evaluation so far, as a Hugging Face directory.
+    pub fn best_model_dir(&self) -> PathBuf {
+        self.path.join("model_best")
     }
 
     /// All that a resume needs.
@@ -200,10 +211,10 @@ fn names(path: &Path) -> Result<Vec<String>> {
 
 /// Whether a start that died may have left it.
 fn is_part_of_a_run(name: &str) -> bool {
-    const PARTS: [&str; 7] =
-        [LOCK, "config.toml", "adapter", "checkpoint", "metrics.jsonl", "timing.jsonl", "samples.jsonl"];
+    const PARTS: [&str; 8] =
+        [LOCK, "config.toml", "adapter", "model", "checkpoint", "metrics.jsonl", "timing.jsonl", "samples.jsonl"];
     let visible = name.trim_start_matches('.').split(['.', '-']).next().unwrap_or(name);
-    PARTS.contains(&name) || (name.starts_with('.') && ["adapter", "checkpoint"].contains(&visible))
+    PARTS.contains(&name) || (name.starts_with('.') && ["adapter", "model", "checkpoint"].contains(&visible))
 }
 
 /// Left by a [`write_atomic`] that died.

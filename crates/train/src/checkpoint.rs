@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use amortize_engine::Tensor;
+use amortize_engine::optim::Moments;
 use amortize_gfn::{Generator, ReplayBuffer, StopReason};
 use amortize_lm::weights::{Weights, write_tensors};
 use amortize_lm::{Adapter, LmError, Model};
 use amortize_runlog::{RunDir, replace_dir_atomic};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, TrainError};
@@ -16,8 +18,8 @@ use crate::task::Task;
 use crate::trainer::State;
 
 const STATE: &str = "state.json";
-const ADAPTER: &str = "adapter";
-const MOMENTS: &str = "optimizer.safetensors";
+pub(crate) const ADAPTER: &str = "adapter";
+pub(crate) const MOMENTS: &str = "optimizer.safetensors";
 /// Raised when a reader of this version could not read what was written.
 const VERSION: u32 = 1;
 
@@ -41,7 +43,7 @@ struct Saved {
 pub fn save(run: &RunDir, state: &State, model: &Model) -> Result<()> {
     replace_dir_atomic(&run.checkpoint_dir(), |dir| {
         state.adapter.save(&dir.join(ADAPTER), &base_name(model), &model.decoder)?;
-        write_tensors(&dir.join(MOMENTS), named_moments(state))?;
+        save_moments(&dir.join(MOMENTS), state.adapter.named(), &state.optimizer)?;
         let saved = Saved {
             version: VERSION,
             step: state.step,
@@ -52,14 +54,32 @@ pub fn save(run: &RunDir, state: &State, model: &Model) -> Result<()> {
             explore_rng: state.explore_rng.clone(),
             best: state.best,
         };
-        let path = dir.join(STATE);
-        let problem = |error: &dyn std::fmt::Display| TrainError::Checkpoint {
-            path: path.clone(),
-            problem: format!("cannot be written: {error}"),
-        };
-        let text = serde_json::to_vec(&saved).map_err(|error| problem(&error))?;
-        std::fs::write(&path, text).map_err(|error| problem(&error))
+        write_state(dir, &saved)
     })
+}
+
+/// Writes what is not a tensor into a checkpoint.
+pub(crate) fn write_state(dir: &Path, saved: &impl Serialize) -> Result<()> {
+    let path = dir.join(STATE);
+    let problem = |error: &dyn std::fmt::Display| TrainError::Checkpoint {
+        path: path.clone(),
+        problem: format!("cannot be written: {error}"),
+    };
+    let text = serde_json::to_vec(saved).map_err(|error| problem(&error))?;
+    std::fs::write(&path, text).map_err(|error| problem(&error))
+}
+
+/// Reads it back, if it has the version `known`.
+pub(crate) fn read_state<T: DeserializeOwned>(dir: &Path, known: u32, version: impl Fn(&T) -> u32) -> Result<T> {
+    let path = dir.join(STATE);
+    let bad = |problem: String| TrainError::Checkpoint { path: path.clone(), problem };
+    let text = std::fs::read(&path)
+        .map_err(|error| bad(format!("cannot be read ({error}); without a checkpoint there is nothing to resume")))?;
+    let saved: T = serde_json::from_slice(&text).map_err(|error| bad(format!("is damaged: {error}")))?;
+    match version(&saved) {
+        found if found == known => Ok(saved),
+        found => Err(bad(format!("has format version {found}; this program reads {known}"))),
+    }
 }
 
 /// What adapters name as their base model: the model's directory.
@@ -67,10 +87,16 @@ pub fn base_name(model: &Model) -> String {
     std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()).display().to_string()
 }
 
-fn named_moments(state: &State) -> impl Iterator<Item = (String, &Tensor)> {
-    state.adapter.named().zip(&state.optimizer.moments).flat_map(|((name, _), moments)| {
+/// Writes the moments of named tensors.
+pub(crate) fn save_moments<'t>(
+    path: &Path,
+    named: impl IntoIterator<Item = (String, &'t Tensor)>,
+    optimizer: &Optimizer,
+) -> std::result::Result<(), LmError> {
+    let moments = named.into_iter().zip(&optimizer.moments).flat_map(|((name, _), moments)| {
         [(format!("{name}.first"), &moments.first), (format!("{name}.second"), &moments.second)]
-    })
+    });
+    write_tensors(path, moments)
 }
 
 /// Puts a run's checkpoint in place of `state`, which must be of the same config.
@@ -82,22 +108,8 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     let dir = run.checkpoint_dir();
     let path = dir.join(STATE);
     let bad = |problem: String| TrainError::Checkpoint { path: path.clone(), problem };
-    let text = std::fs::read(&path)
-        .map_err(|error| bad(format!("cannot be read ({error}); without a checkpoint there is nothing to resume")))?;
-    let saved: Saved = serde_json::from_slice(&text).map_err(|error| bad(format!("is damaged: {error}")))?;
-    if saved.version != VERSION {
-        return Err(bad(format!("has format version {}; this program reads {VERSION}", saved.version)));
-    }
-    if saved.order.len() != task.train.len() {
-        return Err(bad(format!(
-            "was made with {} training prompts, but there are {} now; the data has changed",
-            saved.order.len(),
-            task.train.len()
-        )));
-    }
-    if !saved.order.is_pass_over(task.train.len()) {
-        return Err(bad("is damaged: its order of queries does not have each of them once".into()));
-    }
+    let saved: Saved = read_state(&dir, VERSION, |saved: &Saved| saved.version)?;
+    saved.order.check_pass_over(task.train.len(), "training prompts").map_err(bad)?;
     let check = |_query: u64, trajectory: &amortize_gfn::Trajectory| {
         let stop = match trajectory.stop {
             StopReason::Stop { token } => Some(token),
@@ -107,7 +119,7 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     };
     saved.buffer.validate(check).map_err(bad)?;
     state.adapter = Adapter::load(&dir.join(ADAPTER), &model.decoder)?;
-    load_moments(&dir.join(MOMENTS), &mut state.optimizer, &state.adapter)?;
+    load_moments(&dir.join(MOMENTS), state.adapter.named(), &mut state.optimizer.moments)?;
     state.optimizer.updates = saved.updates;
     (state.step, state.best) = (saved.step, saved.best);
     (state.log_z, state.buffer) = (saved.log_z, saved.buffer);
@@ -115,9 +127,14 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     Ok(())
 }
 
-fn load_moments(path: &Path, optimizer: &mut Optimizer, adapter: &Adapter) -> std::result::Result<(), LmError> {
+/// Reads the moments of named tensors.
+pub(crate) fn load_moments<'t>(
+    path: &Path,
+    named: impl IntoIterator<Item = (String, &'t Tensor)>,
+    moments: &mut [Moments],
+) -> std::result::Result<(), LmError> {
     let weights = Weights::open_file(path)?;
-    for ((name, tensor), moments) in adapter.named().zip(&mut optimizer.moments) {
+    for ((name, tensor), moments) in named.into_iter().zip(moments) {
         let shape = [tensor.rows(), tensor.cols()];
         moments.first.copy_from_host(&weights.take(&format!("{name}.first"), &shape)?);
         moments.second.copy_from_host(&weights.take(&format!("{name}.second"), &shape)?);

@@ -74,13 +74,9 @@ pub enum Presence {
 /// If the file cannot be read, is not UTF-8, or has no queries, or a line is none; the message says which.
 pub fn read(path: &Path, needs: &Needs) -> Result<Vec<Text>> {
     let bad = |line: Option<usize>, problem: String| TrainError::Data { path: path.to_path_buf(), line, problem };
-    let bytes = std::fs::read(path).map_err(|error| bad(None, format!("cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        bad(Some(line + 1), "is not UTF-8 text; save the file as UTF-8".into())
-    })?;
+    let text = read_utf8(path)?;
     let is_json = needs.more_than_x() || path.extension().is_some_and(|extension| extension == "jsonl");
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_end).zip(1..);
+    let lines = text.lines().map(str::trim_end).zip(1..);
     let texts = lines.filter(|(line, _)| !line.is_empty()).map(|(line, number)| {
         let text = if is_json { needs.text(line) } else { Ok(Text::from(line.to_string())) };
         let text = text.map_err(|problem| bad(Some(number), problem))?;
@@ -92,6 +88,20 @@ pub fn read(path: &Path, needs: &Needs) -> Result<Vec<Text>> {
         (true, false) => Err(bad(None, "has no prompts; write one a line".into())),
         (true, true) => Err(bad(None, format!("has no prompts; write {} a line", needs.example()))),
     }
+}
+
+/// A file's text, without a byte order mark.
+///
+/// # Errors
+/// If it cannot be read or is not UTF-8.
+pub(crate) fn read_utf8(path: &Path) -> Result<String> {
+    let bad = |line: Option<usize>, problem: String| TrainError::Data { path: path.to_path_buf(), line, problem };
+    let bytes = std::fs::read(path).map_err(|error| bad(None, format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        bad(Some(line + 1), "is not UTF-8 text; save the file as UTF-8".into())
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_string())
 }
 
 impl Needs {

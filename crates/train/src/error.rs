@@ -67,8 +67,10 @@ pub enum TrainError {
         what: &'static str,
     },
     /// Ctrl-C; everything up to the last step is saved.
-    #[error("interrupted after step {step}; continue with `amortize train --resume {}`", run.display())]
+    #[error("interrupted after step {step}; continue with `amortize {command} --resume {}`", run.display())]
     Interrupted {
+        /// The command that made the run.
+        command: &'static str,
         /// The last finished step.
         step: u64,
         /// The run directory.

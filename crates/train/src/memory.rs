@@ -48,7 +48,7 @@ impl Forecast {
             None => settings::adapter(&config.adapter),
         };
         let footprint = Footprint::new(&model.config, &adapter)?;
-        let (precision, method) = (settings::precision(config), settings::method(config));
+        let (precision, method) = (settings::precision(config.model.precision), settings::method(config));
         let step = Batch { queries: method.queries_per_step, per_query: method.samples_per_query };
         let micro_batch = if method.micro_batch == 0 { step.len() } else { method.micro_batch.min(step.len()) };
         Ok(Self {

@@ -1,11 +1,13 @@
 //! The records of `metrics.jsonl`, `timing.jsonl` and `samples.jsonl`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use amortize_gfn::{Source, Summary};
 use serde::Serialize;
 
 use crate::exact::Distances;
+use crate::memory::peak_rss_mib;
 
 /// A line of `metrics.jsonl`: figures that a seed determines.
 #[derive(Clone, Debug, Serialize)]
@@ -79,10 +81,19 @@ pub struct TimingRecord {
     pub step: u64,
     /// Seconds that the step took.
     pub seconds: f64,
-    /// Sampled tokens per second.
+    /// Sampled tokens per second; where likelihoods are trained, tokens that the model read.
     pub tokens_per_second: f64,
     /// The most memory that the process has taken so far, in MiB; `null` where the system does not tell.
     pub peak_rss_mb: Option<f64>,
+}
+
+impl TimingRecord {
+    /// Of a step that took so long for so many tokens, now.
+    pub fn new(step: u64, tokens: usize, took: Duration) -> Self {
+        let seconds = took.as_secs_f64();
+        let tokens_per_second = tokens as f64 / seconds;
+        Self { step, seconds, tokens_per_second, peak_rss_mb: peak_rss_mib() }
+    }
 }
 
 /// Of what a line of `samples.jsonl` is a draw.

@@ -1,14 +1,16 @@
-//! AdamW over an adapter's tensors and over learned values of log Z.
+//! AdamW over the tensors that are trained and over learned values of log Z.
 
 use std::collections::BTreeMap;
 
+use amortize_engine::Tensor;
 use amortize_engine::ops::elementwise;
 use amortize_engine::optim::{AdamW, Moments};
-use amortize_lm::Adapter;
-use amortize_lm::adapter::AdapterGradients;
 use serde::{Deserialize, Serialize};
 
-/// AdamW with its state in the open: moments in the order of [`Adapter::named`].
+use crate::error::{Result, TrainError};
+
+/// AdamW with its state in the open. What is trained is a list of tensors, always in the same order: an adapter's, or all
+/// base parameters.
 #[derive(Debug)]
 pub struct Optimizer {
     /// The user's settings.
@@ -17,34 +19,62 @@ pub struct Optimizer {
     pub updates: u64,
     /// First and second moments of every tensor.
     pub moments: Vec<Moments>,
+    /// Whether weight decay takes from each tensor.
+    decays: Vec<bool>,
 }
 
 impl Optimizer {
-    /// Zero moments for an adapter.
-    pub fn new(adamw: AdamW, adapter: &Adapter) -> Self {
-        let moments = adapter.named().map(|(_, tensor)| Moments::zeros_like(tensor)).collect();
-        Self { adamw, updates: 0, moments }
+    /// Zero moments for some tensors, all of which decay.
+    pub fn new<'t>(adamw: AdamW, tensors: impl Iterator<Item = &'t Tensor>) -> Self {
+        let moments: Vec<Moments> = tensors.map(Moments::zeros_like).collect();
+        Self { adamw, updates: 0, decays: vec![true; moments.len()], moments }
     }
 
-    /// One update.
-    pub fn update(&mut self, adapter: &mut Adapter, gradients: &AdapterGradients, learning_rate: f64) {
+    /// The same where weight decay takes from some of the tensors only.
+    pub fn with_decays(self, decays: Vec<bool>) -> Self {
+        assert_eq!(decays.len(), self.moments.len(), "one for every tensor");
+        Self { decays, ..self }
+    }
+
+    /// One update of all tensors.
+    pub fn update<'t>(
+        &mut self,
+        tensors: impl IntoIterator<Item = &'t mut Tensor>,
+        gradients: &[Tensor],
+        learning_rate: f64,
+    ) {
         self.updates += 1;
-        let tensors = adapter.tensors_mut().zip(gradients.tensors()).zip(&mut self.moments);
-        for ((tensor, gradient), moments) in tensors {
-            self.adamw.update(tensor, gradient, moments, learning_rate as f32, self.updates);
+        let undecayed = AdamW { weight_decay: 0.0, ..self.adamw };
+        let tensors = tensors.into_iter().zip(gradients).zip(&mut self.moments).zip(&self.decays);
+        for (((tensor, gradient), moments), decays) in tensors {
+            let adamw = if *decays { &self.adamw } else { &undecayed };
+            adamw.update(tensor, gradient, moments, learning_rate as f32, self.updates);
         }
     }
 }
 
 /// The Euclidean norm of all gradients together.
-pub fn global_norm(gradients: &AdapterGradients) -> f64 {
-    gradients.tensors().iter().map(elementwise::sum_of_squares).sum::<f64>().sqrt()
+pub fn global_norm(gradients: &[Tensor]) -> f64 {
+    gradients.iter().map(elementwise::sum_of_squares).sum::<f64>().sqrt()
 }
 
 /// Scales all gradients down to `limit` if their norm, `norm`, is above it.
-pub fn clip(gradients: &mut AdapterGradients, norm: f64, limit: f64) {
+pub fn clip(gradients: &mut [Tensor], norm: f64, limit: f64) {
     if norm > limit {
-        gradients.tensors_mut().iter_mut().for_each(|tensor| elementwise::scale(tensor, (limit / norm) as f32));
+        gradients.iter_mut().for_each(|tensor| elementwise::scale(tensor, (limit / norm) as f32));
+    }
+}
+
+/// The norm of the gradients, if loss and norm are numbers; `step` is that of the message.
+///
+/// # Errors
+/// If one of them is not finite.
+pub fn finite_norm(step: u64, loss: f64, gradients: &[Tensor]) -> Result<f64> {
+    let norm = global_norm(gradients);
+    match (loss.is_finite(), norm.is_finite()) {
+        (false, _) => Err(TrainError::Diverged { step, what: "loss" }),
+        (_, false) => Err(TrainError::Diverged { step, what: "gradient" }),
+        _ => Ok(norm),
     }
 }
 

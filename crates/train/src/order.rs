@@ -24,14 +24,33 @@ impl QueryOrder {
     pub fn next(&mut self, count: usize) -> Vec<usize> {
         let mut numbers = Vec::with_capacity(count);
         while numbers.len() < count {
-            if self.next == self.order.len() {
-                self.order.shuffle(&mut self.rng);
-                self.next = 0;
-            }
-            numbers.push(self.order[self.next]);
+            numbers.push(self.peek());
             self.next += 1;
         }
         numbers
+    }
+
+    /// The number that comes next, which stays the next.
+    pub fn peek(&mut self) -> usize {
+        if self.next == self.order.len() {
+            self.order.shuffle(&mut self.rng);
+            self.next = 0;
+        }
+        self.order[self.next]
+    }
+
+    /// Whether this can go on over `n` queries, which messages call `what`.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn check_pass_over(&self, n: usize, what: &str) -> Result<(), String> {
+        if self.len() != n {
+            return Err(format!("was made with {} {what}, but there are {n} now; the data has changed", self.len()));
+        }
+        if !self.is_pass_over(n) {
+            return Err(format!("is damaged: its order of {what} does not have each of them once"));
+        }
+        Ok(())
     }
 
     /// Whether this is a pass over `n` queries, as one from a file may not be.

@@ -1,12 +1,12 @@
 //! A training run in its directory: the loop around [`Trainer::step`], with logs, evaluations and checkpoints.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use amortize_gfn::Source;
 use amortize_lm::{Model, Policy};
-use amortize_runlog::{JsonlWriter, RunDir, replace_dir_atomic, write_atomic};
+use amortize_runlog::{RunDir, replace_dir_atomic, write_atomic};
 
 use crate::card::model_card;
 use crate::checkpoint;
@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::error::{Result, TrainError};
 use crate::evaluate::evaluate;
 use crate::explore::Explored;
-use crate::memory;
 use crate::metrics::{EvaluateRecord, Record, SampleKind, SampleRecord, StepRecord, TimingRecord};
 use crate::reward::Target;
+use crate::run_loop::{Cadence, Run, RunFiles, check_not_past, drive};
 use crate::sampling::{SampleOptions, text_of};
 use crate::seeds::{self, Seeded};
 use crate::settings;
@@ -38,11 +38,8 @@ pub trait Observer {
 /// A run that can be started or continued.
 pub struct Session<'a> {
     config: &'a Config,
-    run: RunDir,
+    files: RunFiles,
     trainer: Trainer<'a>,
-    metrics: JsonlWriter,
-    timing: JsonlWriter,
-    samples: JsonlWriter,
     seeded: Option<Seeded>,
 }
 
@@ -60,8 +57,8 @@ impl<'a> Session<'a> {
             checkpoint::save(run, &trainer.state, model)?;
             export(&run.adapter_dir(), config, &trainer)
         })?;
-        let session = Self::open(config, run, trainer)?;
-        Ok(Self { seeded: config.buffer.seed_from_data.then_some(seeded), ..session })
+        let seeded = config.buffer.seed_from_data.then_some(seeded);
+        Ok(Self { config, files: RunFiles::open(run)?, trainer, seeded })
     }
 
     /// Continues a run from its checkpoint. Records of steps after it are dropped: they will be made again.
@@ -71,31 +68,12 @@ impl<'a> Session<'a> {
     pub fn resume(config: &'a Config, run: RunDir, model: &'a Model, task: &'a Task) -> Result<Self> {
         let mut trainer = trainer(config, model, task)?;
         checkpoint::load(&run, &mut trainer.state, model, task)?;
-        let (step, steps) = (trainer.state.step, config.train.steps as u64);
-        if step > steps {
-            let problem = format!("has finished step {step}, which is past train.steps = {steps}");
-            return Err(TrainError::Checkpoint { path: run.path().to_path_buf(), problem });
-        }
-        if before_first_evaluation(&trainer.state) {
-            // The first evaluation's records may be there without its checkpoint: they will be written again.
-            for path in [run.metrics_path(), run.samples_path()].iter().filter(|path| path.exists()) {
-                write_atomic(path, b"")?;
-            }
-        }
-        let mut session = Self::open(config, run, trainer)?;
-        session.metrics.truncate_after(step)?;
-        session.timing.truncate_after(step)?;
-        session.samples.truncate_after(step)?;
+        let step = trainer.state.step;
+        check_not_past(&run, step, config.train.steps)?;
+        let files = RunFiles::reopen(run, step, before_first_evaluation(&trainer.state))?;
         // Last: a resume that is refused changes nothing.
-        write_atomic(&session.run.config_path(), config.to_toml()?.as_bytes())?;
-        Ok(session)
-    }
-
-    fn open(config: &'a Config, run: RunDir, trainer: Trainer<'a>) -> Result<Self> {
-        let metrics = JsonlWriter::open(&run.metrics_path())?;
-        let timing = JsonlWriter::open(&run.timing_path())?;
-        let samples = JsonlWriter::open(&run.samples_path())?;
-        Ok(Self { config, run, trainer, metrics, timing, samples, seeded: None })
+        write_atomic(&files.dir.config_path(), config.to_toml()?.as_bytes())?;
+        Ok(Self { config, files, trainer, seeded: None })
     }
 
     /// What became of the data's latents, in a run that has just begun with them.
@@ -110,7 +88,7 @@ impl<'a> Session<'a> {
 
     /// The run's directory.
     pub fn run_dir(&self) -> &RunDir {
-        &self.run
+        &self.files.dir
     }
 
     /// Trains to the config's last step. When `stop` becomes true the step at work is finished and saved.
@@ -119,48 +97,13 @@ impl<'a> Session<'a> {
     /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`]. Where a scorer fails, what was reached
     /// is saved first.
     pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
-        let mut saved = self.trainer.state.step;
-        self.take_steps(observer, stop, &mut saved).map_err(|error| match error {
-            TrainError::Scorer(problem) => {
-                TrainError::ScorerFailed { problem, step: saved, run: self.run.path().to_path_buf() }
-            }
-            other => other,
-        })
-    }
-
-    /// Keeps account of the last step that was `saved`.
-    fn take_steps(&mut self, observer: &mut dyn Observer, stop: &AtomicBool, saved: &mut u64) -> Result<()> {
-        let total = self.config.train.steps as u64;
-        if before_first_evaluation(&self.trainer.state) && self.config.evaluate.every > 0 {
-            self.evaluate(observer)?;
-            self.save()?;
-        }
-        while self.trainer.state.step < total {
-            let started = Instant::now();
-            let (record, explored) = match self.trainer.step() {
-                Err(error @ TrainError::Scorer(_)) => {
-                    self.save()?;
-                    *saved = self.trainer.state.step;
-                    return Err(error);
-                }
-                step => step?,
-            };
-            self.log(&record, &explored, started.elapsed(), observer)?;
-            let due = |every: usize| every > 0 && record.step.is_multiple_of(every as u64);
-            let last = record.step == total;
-            if due(self.config.evaluate.every) || (last && self.config.evaluate.every > 0) {
-                self.evaluate(observer)?;
-            }
-            let interrupted = stop.load(Ordering::Relaxed);
-            if due(self.config.train.checkpoint_every) || last || interrupted {
-                self.save()?;
-                *saved = record.step;
-            }
-            if interrupted && !last {
-                return Err(TrainError::Interrupted { step: record.step, run: self.run.path().to_path_buf() });
-            }
-        }
-        Ok(())
+        let cadence = Cadence {
+            command: "train",
+            total: self.config.train.steps as u64,
+            evaluate_every: self.config.evaluate.every as u64,
+            checkpoint_every: self.config.train.checkpoint_every as u64,
+        };
+        drive(self, cadence, observer, stop)
     }
 
     fn log(
@@ -170,15 +113,9 @@ impl<'a> Session<'a> {
         took: Duration,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        self.metrics.append(&Record::Train(record))?;
-        let seconds = took.as_secs_f64();
-        let timing = TimingRecord {
-            step: record.step,
-            seconds,
-            tokens_per_second: record.tokens as f64 / seconds,
-            peak_rss_mb: memory::peak_rss_mib(),
-        };
-        self.timing.append(&timing)?;
+        self.files.metrics.append(&Record::Train(record))?;
+        let timing = TimingRecord::new(record.step, record.tokens, took);
+        self.files.timing.append(&timing)?;
         let every = self.config.train.samples_every as u64;
         if every > 0 && record.step.is_multiple_of(every) {
             self.log_samples(record.step, explored)?;
@@ -194,7 +131,7 @@ impl<'a> Session<'a> {
             let query = explored.queries[explored.query_of[row]].id;
             let prompt = task.train.iter().find(|prompt| prompt.query.id == query);
             let text = text_of(model, &explored.trajectories[row], &task.actions).0;
-            self.samples.append(&SampleRecord {
+            self.files.samples.append(&SampleRecord {
                 step,
                 kind: SampleKind::Train,
                 prompt: prompt.map_or("", |prompt| &prompt.text),
@@ -211,7 +148,7 @@ impl<'a> Session<'a> {
 
     /// Evaluates on the validation queries, against the target at the end of the temperature's schedule, and keeps the
     /// adapter if it is the best so far.
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    fn evaluate_validation(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let task = self.trainer.task;
         if task.validation.is_empty() {
             return Ok(());
@@ -233,9 +170,9 @@ impl<'a> Session<'a> {
         let record = EvaluateRecord { step: state.step, best, summary: found.summary, exact };
         if best {
             state.best = variance;
-            export(&self.run.best_adapter_dir(), self.config, &self.trainer)?;
+            export(&self.files.dir.best_adapter_dir(), self.config, &self.trainer)?;
         }
-        self.metrics.append(&Record::Evaluate(&record))?;
+        self.files.metrics.append(&Record::Evaluate(&record))?;
         self.log_comparison(&options)?;
         observer.evaluated(&record);
         Ok(())
@@ -250,17 +187,38 @@ impl<'a> Session<'a> {
         };
         let records = compare(policy, target, &task.validation, &task.actions, options, (state.step, kind))
             .map_err(|error| error.or_diverged(state.step))?;
-        records.iter().try_for_each(|record| self.samples.append(record))?;
+        records.iter().try_for_each(|record| self.files.samples.append(record))?;
         Ok(())
+    }
+}
+
+impl<'o> Run<dyn Observer + 'o> for Session<'_> {
+    fn reached(&self) -> u64 {
+        self.trainer.state.step
+    }
+
+    fn before_first_evaluation(&self) -> bool {
+        before_first_evaluation(&self.trainer.state)
+    }
+
+    fn step(&mut self, observer: &mut (dyn Observer + 'o)) -> Result<()> {
+        let started = Instant::now();
+        let (record, explored) = self.trainer.step()?;
+        self.log(&record, &explored, started.elapsed(), observer)
+    }
+
+    fn evaluate(&mut self, observer: &mut (dyn Observer + 'o)) -> Result<()> {
+        self.evaluate_validation(observer)
     }
 
     fn save(&self) -> Result<()> {
-        // Records first: a checkpoint must never be ahead of them.
-        for log in [&self.metrics, &self.timing, &self.samples] {
-            log.sync()?;
-        }
-        checkpoint::save(&self.run, &self.trainer.state, self.trainer.model)?;
-        export(&self.run.adapter_dir(), self.config, &self.trainer)
+        self.files.sync()?;
+        checkpoint::save(&self.files.dir, &self.trainer.state, self.trainer.model)?;
+        export(&self.files.dir.adapter_dir(), self.config, &self.trainer)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.files.dir.path().to_path_buf()
     }
 }
 

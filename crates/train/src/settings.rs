@@ -33,23 +33,34 @@ pub fn method(config: &Config) -> Method {
             horizon: reward.temperature_horizon as u64,
         },
         floor: reward.floor,
-        learning_rate: LearningRate {
-            peak: optimizer.learning_rate,
-            warmup: optimizer.warmup_steps as u64,
-            decay: match optimizer.decay {
-                Decay::None => gfn::Decay::None,
-                Decay::Linear => gfn::Decay::Linear,
-            },
-            total: train.steps as u64,
-        },
+        learning_rate: learning_rate(optimizer, train.steps),
         log_z_learning_rate: config.objective.log_z_learning_rate,
         clip_norm: optimizer.clip_norm,
         queries_per_step: train.queries_per_step,
         samples_per_query: train.samples_per_query,
         micro_batch: train.micro_batch,
-        activations: if train.recompute { Activations::Recomputed } else { Activations::Kept },
+        activations: activations(train.recompute),
         seed: train.seed,
     }
+}
+
+/// The learning rate by step.
+pub fn learning_rate(section: &OptimizerSection, steps: usize) -> LearningRate {
+    LearningRate {
+        peak: section.learning_rate,
+        warmup: section.warmup_steps as u64,
+        decay: match section.decay {
+            Decay::None => gfn::Decay::None,
+            Decay::Linear => gfn::Decay::Linear,
+            Decay::Cosine => gfn::Decay::Cosine,
+        },
+        total: steps as u64,
+    }
+}
+
+/// What a pass keeps for the backward pass.
+pub fn activations(recompute: bool) -> Activations {
+    if recompute { Activations::Recomputed } else { Activations::Kept }
 }
 
 fn objective(section: &ObjectiveSection) -> Objective {
@@ -69,9 +80,9 @@ fn objective(section: &ObjectiveSection) -> Objective {
     }
 }
 
-/// How the frozen weights are stored.
-pub fn precision(config: &Config) -> Precision {
-    match config.model.precision {
+/// How weights are stored.
+pub fn precision(precision: config::Precision) -> Precision {
+    match precision {
         config::Precision::F32 => Precision::F32,
         config::Precision::Bf16 => Precision::Bf16,
         config::Precision::Int8 => Precision::Int8,

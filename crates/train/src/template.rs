@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// A text in which `{name}` stands for a field of the data. `{z}` and braces around anything else are texts themselves.
+/// A text in which `{name}` stands for a field of the data. `{z}`, which is sought, and braces around anything else are texts themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -15,11 +15,20 @@ enum Piece {
 impl Template {
     /// Finds the places in a text.
     pub fn new(text: &str) -> Self {
+        Self::with_places(text, |name| name != "z" && is_field(name))
+    }
+
+    /// The same where `{z}` is a place too: Z is known where it is learnt.
+    pub fn with_z(text: &str) -> Self {
+        Self::with_places(text, is_field)
+    }
+
+    fn with_places(text: &str, is_place: impl Fn(&str) -> bool) -> Self {
         let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find('{') {
             literal.push_str(&rest[..at]);
             rest = &rest[at + 1..];
-            match rest.split_once('}').filter(|(name, _)| is_field(name)) {
+            match rest.split_once('}').filter(|(name, _)| is_place(name)) {
                 Some((name, after)) => {
                     pieces.extend([Piece::Text(std::mem::take(&mut literal)), Piece::Field(name.into())]);
                     rest = after;
@@ -60,10 +69,10 @@ impl Template {
     }
 }
 
-/// Whether a line of data may have a field of that name, for a template. Z is what is sought.
+/// Whether a line of data may have a field of that name, for a template.
 fn is_field(name: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name != "z" && name.chars().all(word) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    name.chars().all(word) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
 }
 
 #[cfg(test)]
@@ -89,5 +98,6 @@ mod tests {
     fn fields_are_named_in_order() {
         assert_eq!(Template::new("{y} {z} {b}{x}").fields().collect::<Vec<_>>(), ["y", "b", "x"]);
         assert_eq!(Template::new("none { }").fields().count(), 0);
+        assert_eq!(Template::with_z("{z} {b}{").fields().collect::<Vec<_>>(), ["z", "b"]);
     }
 }

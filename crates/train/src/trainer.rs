@@ -15,11 +15,11 @@ use amortize_lm::decoder::{Activations, Gradients};
 use amortize_lm::{Adapter, Model, Policy};
 
 use crate::config::Config;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::evaluate::diagnose;
 use crate::explore::{Explored, Explorer};
 use crate::metrics::{SourceRecord, StepRecord};
-use crate::optimizer::{LogZ, Optimizer, clip, global_norm};
+use crate::optimizer::{LogZ, Optimizer, clip, finite_norm};
 use crate::order::QueryOrder;
 use crate::reward::Target;
 use crate::settings;
@@ -91,7 +91,7 @@ impl State {
                 Adapter::new(&model.decoder, settings::adapter(&config.adapter), &mut Generator::new(seed, "adapter"))?
             }
         };
-        let optimizer = Optimizer::new(settings::adamw(&config.optimizer), &adapter);
+        let optimizer = Optimizer::new(settings::adamw(&config.optimizer), adapter.named().map(|(_, tensor)| tensor));
         Ok(Self {
             step: 0,
             adapter,
@@ -142,12 +142,12 @@ impl<'a> Trainer<'a> {
         let target = amortize_gfn::target(&explored.log_reward, reward_temperature, self.method.floor);
         let step = self.state.step;
         let (objective, mut gradients) = self.gradients(&explored, &target).map_err(|error| error.or_diverged(step))?;
-        let gradient_norm = self.check_finite(objective.loss, &gradients)?;
+        let gradient_norm = finite_norm(self.state.step + 1, objective.loss, gradients.tensors())?;
         if let Some(limit) = self.method.clip_norm {
-            clip(&mut gradients, gradient_norm, limit);
+            clip(gradients.tensors_mut(), gradient_norm, limit);
         }
         let learning_rate = self.method.learning_rate.at(self.state.step);
-        self.state.optimizer.update(&mut self.state.adapter, &gradients, learning_rate);
+        self.state.optimizer.update(self.state.adapter.tensors_mut(), gradients.tensors(), learning_rate);
         // A learned log Z follows the same schedule: it would keep a decayed policy moving otherwise.
         let log_z_rate = self.method.log_z_learning_rate * learning_rate / self.method.learning_rate.peak;
         self.update_log_z(&explored.queries, &objective.d_log_z, log_z_rate);
@@ -302,16 +302,6 @@ impl<'a> Trainer<'a> {
         let adamw: AdamW = self.state.optimizer.adamw;
         for (query, gradient) in queries.iter().zip(d_log_z) {
             self.state.log_z.update(query.id, *gradient, learning_rate, &adamw);
-        }
-    }
-
-    fn check_finite(&self, loss: f64, gradients: &AdapterGradients) -> Result<f64> {
-        let norm = global_norm(gradients);
-        let step = self.state.step + 1;
-        match (loss.is_finite(), norm.is_finite()) {
-            (false, _) => Err(TrainError::Diverged { step, what: "loss" }),
-            (_, false) => Err(TrainError::Diverged { step, what: "gradient" }),
-            _ => Ok(norm),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use amortize_train::config::Config;
+use amortize_train::likelihood::{Command, LikelihoodConfig};
+use serde::Serialize;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -16,7 +18,7 @@ fn paths() -> Vec<String> {
 }
 
 /// Every key of a config with its value, `null` where it has none.
-fn keys(config: &Config) -> BTreeMap<String, Value> {
+fn keys(config: &impl Serialize) -> BTreeMap<String, Value> {
     let Value::Object(sections) = serde_json::to_value(config).unwrap() else { panic!("a config is an object") };
     let keys = sections.into_iter().flat_map(|(section, value)| match value {
         Value::Object(keys) => keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)).collect(),
@@ -25,19 +27,41 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.collect()
 }
 
-/// Key and default of every row of the tables.
-fn documented() -> BTreeMap<String, String> {
-    let text = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+/// Key and default, of some column, of every row of a document's tables.
+fn documented(document: &str, column: usize) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root().join("docs").join(document)).unwrap().replace("\\|", "|");
     let rows = text.lines().filter(|line| line.starts_with("| `"));
     let cells = rows.map(|row| row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`']).to_string()).collect());
-    cells.map(|cells: Vec<String>| (cells[0].clone(), cells[2].clone())).collect()
+    cells.map(|cells: Vec<String>| (cells[0].clone(), cells[column].clone())).collect()
+}
+
+#[test]
+fn every_key_of_training_by_likelihood_is_documented_with_its_defaults() {
+    let text = "[model]\npath = \"m\"\n[data]\npath = \"d\"\n[adapter]\n[train]\nsteps = 1\nseed = 1";
+    let without = text.replace("path = \"m\"", "").replace("[adapter]", "");
+    for (command, text, column) in [(Command::Pretrain, without.as_str(), 2), (Command::Sft, text, 3)] {
+        let mut documented = documented("training.md", column);
+        documented.retain(|_, default| default != "-");
+        let config = LikelihoodConfig::from_toml(command, text, "minimal", &[]).unwrap();
+        let mut keys = keys(&config);
+        // A section that is absent has no keys.
+        keys.retain(|key, _| key.contains('.'));
+        assert_eq!(documented.keys().collect::<Vec<_>>(), keys.keys().collect::<Vec<_>>());
+        for (key, value) in keys {
+            match documented[&key].as_str() {
+                "required" => assert!(text.contains(key.split('.').next_back().unwrap()), "{key}"),
+                "none" => assert_eq!(value, Value::Null, "{key}"),
+                default => assert_eq!(value, toml_value(default), "{key}"),
+            }
+        }
+    }
 }
 
 #[test]
 fn every_key_is_documented_with_its_default() {
     let text = "task = \"continuation\"\n[model]\npath = \"m\"\n[data]\npath = \"d\"\n[train]\nsteps = 1\nseed = 1";
     let keys = keys(&Config::from_toml(text, "minimal", &[]).unwrap());
-    let documented = documented();
+    let documented = documented("configuration.md", 2);
     assert_eq!(documented.keys().collect::<Vec<_>>(), keys.keys().collect::<Vec<_>>());
     for (key, value) in keys {
         let default = documented[&key].as_str();
@@ -54,12 +78,24 @@ fn toml_value(text: &str) -> Value {
     serde_json::to_value(&table["value"]).unwrap()
 }
 
+/// The command of a config that is not for `amortize train`.
+fn command(path: &Path) -> Option<Command> {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    [Command::Pretrain, Command::Sft].into_iter().find(|command| name.starts_with(command.name()))
+}
+
 #[test]
 fn every_shipped_config_is_valid() {
     let files = fs::read_dir(root().join("configs")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
     assert!(files.len() >= 2);
     for path in files {
+        if let Some(command) = command(&path) {
+            let config = LikelihoodConfig::load(command, &path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            let text = config.to_toml().unwrap();
+            assert_eq!(LikelihoodConfig::from_toml(command, &text, "config.toml", &[]).unwrap(), config);
+            continue;
+        }
         let config = Config::load(&path, &paths()).unwrap_or_else(|error| panic!("{error}"));
         let resolved = Config::from_toml(&config.to_toml().unwrap(), "config.toml", &[]).unwrap();
         assert_eq!(resolved, config);

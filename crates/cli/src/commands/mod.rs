@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod corpus;
 pub mod evaluate;
+pub mod likelihood;
+pub mod merge;
 pub mod report;
+mod running;
 pub mod sample;
 pub mod score;
 pub mod train;

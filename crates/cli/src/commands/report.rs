@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use amortize_runlog::RunDir;
+use amortize_train::likelihood::{self, metrics};
 use amortize_train::metrics::{EvaluateRecord, StepRecord, TimingRecord};
 use amortize_train::session::Observer;
 use anyhow::Result;
@@ -25,7 +26,7 @@ pub struct Reporting<O> {
     inner: O,
 }
 
-impl<O: Observer> Reporting<O> {
+impl<O> Reporting<O> {
     /// For the run at `path`, which another owner may have locked.
     pub fn new(path: &Path, inner: O) -> Result<Self> {
         Ok(Self { run: RunDir::open_read(path)?, inner })
@@ -45,6 +46,17 @@ impl<O: Observer> Observer for Reporting<O> {
     }
 
     fn evaluated(&mut self, record: &EvaluateRecord) {
+        self.inner.evaluated(record);
+        self.write();
+    }
+}
+
+impl<O: likelihood::session::Observer> likelihood::session::Observer for Reporting<O> {
+    fn step(&mut self, record: &metrics::StepRecord, timing: &TimingRecord, total: u64) {
+        self.inner.step(record, timing, total);
+    }
+
+    fn evaluated(&mut self, record: &metrics::EvaluateRecord) {
         self.inner.evaluated(record);
         self.write();
     }

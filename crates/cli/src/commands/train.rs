@@ -1,8 +1,6 @@
 //! `amortize train`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 
 use amortize_lm::{Device, Model, ModelInfo};
 use amortize_runlog::RunDir;
@@ -16,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::args::TrainArgs;
 use crate::commands::report::Reporting;
+use crate::commands::running::{absolute, default_out, stop_on_interrupt};
 use crate::progress::Progress;
 use crate::source::use_threads;
 
@@ -79,7 +78,7 @@ fn prepare(config: &Config) -> Result<(Model, Task, Forecast)> {
     if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
         eprintln!("warning: {warning}");
     }
-    Ok((model.load(&Device::cpu(), settings::precision(config))?, task, forecast))
+    Ok((model.load(&Device::cpu(), settings::precision(config.model.precision))?, task, forecast))
 }
 
 fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast) -> Result<()> {
@@ -113,31 +112,12 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
     Ok(())
 }
 
-/// Becomes true on Ctrl-C; a second Ctrl-C ends the program at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("finishing the step; interrupt again to stop at once");
-    })
-    .context("cannot listen for Ctrl-C")?;
-    Ok(stop)
-}
-
 /// Paths in a run's config hold wherever it is read from.
 fn make_absolute(config: &mut Config) -> Result<()> {
     let paths = [Some(&mut config.model.path), Some(&mut config.data.path)];
     let optional = [config.model.adapter.as_mut(), config.data.validation_path.as_mut()];
     for path in paths.into_iter().chain(optional).flatten() {
-        *path = std::path::absolute(&*path).with_context(|| format!("no absolute path for {}", path.display()))?;
+        absolute(path)?;
     }
     Ok(())
-}
-
-/// `runs/NAME` after the config's file.
-fn default_out(config: &Path) -> PathBuf {
-    Path::new("runs").join(config.file_stem().unwrap_or("run".as_ref()))
 }

@@ -5,6 +5,7 @@ mod bench;
 mod evaluate;
 mod infilling;
 mod interrupts;
+mod likelihood;
 mod runs;
 mod sample;
 mod score;

@@ -152,6 +152,11 @@ fn every_shipped_config_trains() {
     let model = format!("model.path={}", fixture("gpt2-tiny"));
     let mut trained = 0;
     for config in fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = config.file_name().unwrap().to_str().unwrap();
+        if let Some(command) = ["pretrain", "sft"].into_iter().find(|command| name.starts_with(command)) {
+            train_likelihood(&place, command, &config.display().to_string(), &model);
+            continue;
+        }
         let (config, run) = (config.display().to_string(), place.path(&format!("run{trained}")));
         let sets = [&model, "data.limit=", "data.validation=2", "train.steps=1", "evaluate.every=1"];
         // The model's context is short, and its vocabulary spells.
@@ -168,4 +173,16 @@ fn every_shipped_config_trains() {
         trained += 1;
     }
     assert!(trained >= 2, "there are configs to try");
+}
+
+fn train_likelihood(place: &Place, command: &str, config: &str, model: &str) {
+    let texts: String = (0..200).map(|i| format!("{{\"text\": \"a cat {i} sat\"}}\n")).collect();
+    let texts = format!("data.path={}", place.write("texts.jsonl", texts));
+    let run = place.path(command);
+    let mut args = vec![command, config, "--out", &run, "--set", &texts, "--set", "train.steps=1"];
+    if command == "sft" {
+        args.extend(["--set", model]);
+    }
+    succeed(&args);
+    assert_eq!(saved_step(&run), Some(1), "{config}");
 }

@@ -10,6 +10,7 @@ use super::backward::Backward;
 use super::forward::{CacheSlot, Pass};
 use super::norm::Norm;
 use super::projection::{Projection, ProjectionTape};
+use super::trained::Placed;
 
 #[derive(Debug)]
 pub(super) struct Block {
@@ -63,6 +64,12 @@ impl BlockTape {
 impl Block {
     pub(super) fn projections(&self) -> impl Iterator<Item = &Projection> {
         [&self.qkv, &self.attention_out, &self.up, &self.down].into_iter()
+    }
+
+    pub(super) fn push_places<'a>(&'a mut self, places: &mut Vec<Placed<'a>>) {
+        let Self { attention_norm, qkv, attention_out, mlp_norm, up, down, .. } = self;
+        [attention_norm, mlp_norm].into_iter().for_each(|norm| norm.push_places(places));
+        [qkv, attention_out, up, down].into_iter().for_each(|projection| projection.push_places(places));
     }
 
     /// The residual stream after the block. Keys and values go to the cache, where there is one.

@@ -31,7 +31,15 @@ impl Decoder {
     /// # Errors
     /// If `config` names no shapes that fit one another.
     pub fn random(config: &ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
-        build(&RandomWeights { seed }, config, device, precision)
+        build(&RandomWeights::uniform(seed), config, device, precision)
+    }
+
+    /// Weights as a model has them before its training.
+    ///
+    /// # Errors
+    /// As [`Decoder::random`].
+    pub fn initial(config: &ModelConfig, seed: u64, device: &Device, precision: Precision) -> Result<Self> {
+        build(&RandomWeights::initial(seed, config), config, device, precision)
     }
 }
 

@@ -7,6 +7,7 @@ mod forward;
 mod load;
 mod norm;
 mod projection;
+mod trained;
 
 pub use backward::Gradients;
 pub use forward::{Activations, Batch, Dropout, KvCache, Pass, Tape};

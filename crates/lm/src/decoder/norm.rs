@@ -3,6 +3,7 @@
 use amortize_engine::Tensor;
 use amortize_engine::ops::{layer_norm, rms_norm};
 
+use super::trained::{Placed, vector};
 use crate::parameters::{BaseGradients, Vector};
 
 #[derive(Debug)]
@@ -12,6 +13,13 @@ pub(super) enum Norm {
 }
 
 impl Norm {
+    pub(super) fn push_places<'a>(&'a mut self, places: &mut Vec<Placed<'a>>) {
+        match self {
+            Self::Layer { weight, bias, .. } => places.extend([vector(weight), vector(bias)]),
+            Self::Rms { weight, .. } => places.push(vector(weight)),
+        }
+    }
+
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         match self {
             Self::Layer { weight, bias, eps } => layer_norm::forward(x, &weight.value, &bias.value, *eps),

@@ -8,6 +8,7 @@ use amortize_engine::ops::{dropout, elementwise, linear, lora};
 
 use super::backward::Backward;
 use super::forward::Pass;
+use super::trained::{Placed, matrix, vector};
 use crate::adapter::{Adapter, LoraSite};
 use crate::parameters::{Matrix, Vector};
 
@@ -40,6 +41,11 @@ impl Projection {
     /// Number of inputs.
     pub fn inputs(&self) -> usize {
         self.weight.weight.inputs()
+    }
+
+    pub(super) fn push_places<'a>(&'a mut self, places: &mut Vec<Placed<'a>>) {
+        places.push(matrix(&mut self.weight));
+        places.extend(self.bias.as_mut().map(vector));
     }
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> (Tensor, ProjectionTape) {

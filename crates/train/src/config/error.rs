@@ -10,7 +10,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn one(problem: impl Into<String>) -> Self {
+    pub(crate) fn one(problem: impl Into<String>) -> Self {
         Self { problems: vec![problem.into()] }
     }
 }

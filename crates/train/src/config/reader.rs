@@ -9,15 +9,15 @@ use super::{ConfigError, Term, terms};
 
 /// What a key takes, in words for messages and as a test of a value that has the right type.
 #[derive(Clone, Copy)]
-pub(super) struct Rule<T> {
-    pub(super) expected: &'static str,
-    pub(super) allows: fn(&T) -> bool,
+pub(crate) struct Rule<T> {
+    pub(crate) expected: &'static str,
+    pub(crate) allows: fn(&T) -> bool,
 }
 
 /// Reads every key once, and goes on after a problem, so that a user sees all of them in one go.
 ///
 /// What stands in for a value with a problem does not matter: [`Reader::finish`] then refuses the config.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     name: &'a str,
     entries: Entries,
     /// The keys that were asked for: there is no other list of them.
@@ -26,26 +26,31 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(name: &'a str, entries: Entries) -> Self {
+    pub(crate) fn new(name: &'a str, entries: Entries) -> Self {
         Self { name, entries, known: vec![], problems: vec![] }
     }
 
     /// The key's value, or `default` where it is not given.
-    pub(super) fn or<T: DeserializeOwned>(&mut self, key: &'static str, default: T, rule: Rule<T>) -> T {
+    pub(crate) fn or<T: DeserializeOwned>(&mut self, key: &'static str, default: T, rule: Rule<T>) -> T {
         self.known.push(key);
         self.value(key, rule).unwrap_or(default)
     }
 
     /// The key's value, if it is given. An empty text is as good as none: TOML has no other way for
     /// `--set` to unset a key of the file.
-    pub(super) fn optional<T: DeserializeOwned>(&mut self, key: &'static str, rule: Rule<T>) -> Option<T> {
+    pub(crate) fn optional<T: DeserializeOwned>(&mut self, key: &'static str, rule: Rule<T>) -> Option<T> {
         self.known.push(key);
         let empty = self.entries.get(key).is_some_and(|entry| entry.value.as_str() == Some(""));
         if empty { None } else { self.value(key, rule) }
     }
 
+    /// Whether a section is there, empty or not.
+    pub(crate) fn has_section(&self, section: &str) -> bool {
+        self.entries.keys().any(|key| key.split('.').next() == Some(section))
+    }
+
     /// The key's value; `stand_in` is only there to go on with if it is missing.
-    pub(super) fn required<T: DeserializeOwned>(&mut self, key: &'static str, stand_in: T, rule: Rule<T>) -> T {
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, key: &'static str, stand_in: T, rule: Rule<T>) -> T {
         if !self.entries.contains_key(key) {
             let (name, expected) = (self.name, rule.expected);
             self.problems
@@ -55,7 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The terms of a reward, none where the key is not given.
-    pub(super) fn terms(&mut self, key: &'static str) -> Vec<Term> {
+    pub(crate) fn terms(&mut self, key: &'static str) -> Vec<Term> {
         self.known.push(key);
         let Some(entry) = self.entries.get(key) else { return vec![] };
         match terms::parse(&entry.value) {
@@ -69,12 +74,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the key is given.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Notes `problem`, which involves `keys`, unless it `holds` that all is well.
-    pub(super) fn check(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> String) {
+    pub(crate) fn check(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> String) {
         // A value with a problem of its own was replaced: what it does with others says nothing.
         if !holds && self.problems.is_empty() {
             self.problems.push(format!("{}: {}", self.place(keys), problem()));
@@ -82,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The problems, if there are any. Unknown keys go alone: they often are what another one misses.
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
+    pub(crate) fn finish(self) -> Result<(), ConfigError> {
         let unknown = self.unknown();
         let problems = if unknown.is_empty() { self.problems } else { unknown };
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }

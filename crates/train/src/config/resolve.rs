@@ -18,7 +18,7 @@ pub(super) fn config(reader: &mut Reader) -> Config {
         objective: objective(reader),
         explore: explore(reader),
         buffer: buffer(reader),
-        optimizer: optimizer(reader),
+        optimizer: optimizer(reader, OPTIMIZER),
         train: train(reader),
         evaluate: evaluate(reader),
     };
@@ -58,7 +58,7 @@ fn data(reader: &mut Reader) -> DataSection {
     }
 }
 
-fn adapter(reader: &mut Reader) -> AdapterSection {
+pub(crate) fn adapter(reader: &mut Reader) -> AdapterSection {
     let all_linear = TargetModules::Pattern("all-linear".into());
     AdapterSection {
         rank: reader.or("adapter.rank", 64, COUNT),
@@ -125,15 +125,28 @@ fn buffer(reader: &mut Reader) -> BufferSection {
     }
 }
 
-fn optimizer(reader: &mut Reader) -> OptimizerSection {
+/// The optimizer's defaults.
+pub(crate) const OPTIMIZER: OptimizerSection = OptimizerSection {
+    learning_rate: 1e-4,
+    warmup_steps: 20,
+    decay: Decay::None,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weight_decay: 0.01,
+    clip_norm: None,
+};
+
+pub(crate) fn optimizer(reader: &mut Reader, default: OptimizerSection) -> OptimizerSection {
+    let decays = any("\"none\", \"linear\" or \"cosine\"");
     OptimizerSection {
-        learning_rate: reader.or("optimizer.learning_rate", 1e-4, POSITIVE),
-        warmup_steps: reader.or("optimizer.warmup_steps", 20, WHOLE),
-        decay: reader.or("optimizer.decay", Decay::None, any("\"none\" or \"linear\"")),
-        beta1: reader.or("optimizer.beta1", 0.9, BELOW_ONE),
-        beta2: reader.or("optimizer.beta2", 0.999, BELOW_ONE),
-        epsilon: reader.or("optimizer.epsilon", 1e-8, POSITIVE),
-        weight_decay: reader.or("optimizer.weight_decay", 0.01, NOT_NEGATIVE),
+        learning_rate: reader.or("optimizer.learning_rate", default.learning_rate, POSITIVE),
+        warmup_steps: reader.or("optimizer.warmup_steps", default.warmup_steps, WHOLE),
+        decay: reader.or("optimizer.decay", default.decay, decays),
+        beta1: reader.or("optimizer.beta1", default.beta1, BELOW_ONE),
+        beta2: reader.or("optimizer.beta2", default.beta2, BELOW_ONE),
+        epsilon: reader.or("optimizer.epsilon", default.epsilon, POSITIVE),
+        weight_decay: reader.or("optimizer.weight_decay", default.weight_decay, NOT_NEGATIVE),
         clip_norm: reader.optional("optimizer.clip_norm", POSITIVE),
     }
 }

@@ -8,36 +8,36 @@ use super::TargetModules;
 use super::reader::Rule;
 use crate::template::Template;
 
-pub(super) const PATH: Rule<PathBuf> = Rule { expected: "a path", allows: |path| !path.as_os_str().is_empty() };
-pub(super) const BOOL: Rule<bool> = any("true or false");
+pub(crate) const PATH: Rule<PathBuf> = Rule { expected: "a path", allows: |path| !path.as_os_str().is_empty() };
+pub(crate) const BOOL: Rule<bool> = any("true or false");
 
-pub(super) const WHOLE: Rule<usize> = any("a whole number, 0 or more");
-pub(super) const COUNT: Rule<usize> = Rule { expected: "a whole number, 1 or more", allows: |n| *n >= 1 };
-pub(super) const SEED: Rule<u64> = any("a whole number, 0 or more");
+pub(crate) const WHOLE: Rule<usize> = any("a whole number, 0 or more");
+pub(crate) const COUNT: Rule<usize> = Rule { expected: "a whole number, 1 or more", allows: |n| *n >= 1 };
+pub(crate) const SEED: Rule<u64> = any("a whole number, 0 or more");
 
 // A range refuses NaN, and infinity where it has a bound there.
-pub(super) const POSITIVE: Rule<f64> =
+pub(crate) const POSITIVE: Rule<f64> =
     Rule { expected: "a finite number above 0", allows: |x| *x > 0.0 && x.is_finite() };
-pub(super) const NOT_NEGATIVE: Rule<f64> =
+pub(crate) const NOT_NEGATIVE: Rule<f64> =
     Rule { expected: "a finite number, 0 or more", allows: |x| *x >= 0.0 && x.is_finite() };
-pub(super) const NEGATIVE: Rule<f64> =
+pub(crate) const NEGATIVE: Rule<f64> =
     Rule { expected: "a finite number below 0", allows: |x| *x < 0.0 && x.is_finite() };
-pub(super) const SHARE: Rule<f64> = Rule { expected: "a number from 0 to 1", allows: |x| (0.0..=1.0).contains(x) };
-pub(super) const BELOW_ONE: Rule<f64> =
+pub(crate) const SHARE: Rule<f64> = Rule { expected: "a number from 0 to 1", allows: |x| (0.0..=1.0).contains(x) };
+pub(crate) const BELOW_ONE: Rule<f64> =
     Rule { expected: "a number from 0 to below 1", allows: |x| (0.0..1.0).contains(x) };
 
-pub(super) const TEXTS: Rule<Vec<String>> =
+pub(crate) const TEXTS: Rule<Vec<String>> =
     Rule { expected: "a list of texts, none of them empty", allows: |texts| texts.iter().all(|text| !text.is_empty()) };
-pub(super) const TEMPLATE: Rule<String> = Rule {
+pub(crate) const TEMPLATE: Rule<String> = Rule {
     expected: "a text with {x}, {y} or both in it, or other fields of the data",
     allows: |text| Template::new(text).fields().next().is_some(),
 };
-pub(super) const TOKENS: Rule<Vec<u32>> = any("a list of token ids");
-pub(super) const REGEX: Rule<String> = Rule {
+pub(crate) const TOKENS: Rule<Vec<u32>> = any("a list of token ids");
+pub(crate) const REGEX: Rule<String> = Rule {
     expected: "a regular expression in Rust's syntax, which has no look-around and no back-references",
     allows: |text| Regex::new(text).is_ok(),
 };
-pub(super) const TARGET_MODULES: Rule<TargetModules> = Rule {
+pub(crate) const TARGET_MODULES: Rule<TargetModules> = Rule {
     expected: "\"all-linear\", a regular expression for module names, or a list of names",
     allows: |modules| match modules {
         TargetModules::Names(names) => !names.is_empty() && names.iter().all(|name| !name.is_empty()),
@@ -46,6 +46,6 @@ pub(super) const TARGET_MODULES: Rule<TargetModules> = Rule {
 };
 
 /// Any value of the type.
-pub(super) const fn any<T>(expected: &'static str) -> Rule<T> {
+pub(crate) const fn any<T>(expected: &'static str) -> Rule<T> {
     Rule { expected, allows: |_| true }
 }

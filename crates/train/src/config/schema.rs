@@ -321,6 +321,8 @@ pub enum Decay {
     None,
     /// It falls to 0 at the last step, in a straight line.
     Linear,
+    /// It falls to 0 at the last step, along half a wave of the cosine.
+    Cosine,
 }
 
 /// The loop.

@@ -10,14 +10,14 @@ use super::ConfigError;
 
 /// A value as it was given.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+pub(crate) struct Entry {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
 }
 
 /// Where a value was given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// On this line of the file.
     Line(usize),
     /// By this `--set` option.
@@ -25,10 +25,10 @@ pub(super) enum Origin {
 }
 
 /// What was given, by key: `train.steps`. Anything deeper than a section's key is a value.
-pub(super) type Entries = BTreeMap<String, Entry>;
+pub(crate) type Entries = BTreeMap<String, Entry>;
 
 /// The entries of a file, whose name is only for messages, with each of `sets` in place of what it says.
-pub(super) fn entries(text: &str, name: &str, sets: &[String]) -> Result<Entries, ConfigError> {
+pub(crate) fn entries(text: &str, name: &str, sets: &[String]) -> Result<Entries, ConfigError> {
     let mut entries = file_entries(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         ConfigError::one(format!("{name}:{line}: {}", error.message()))

@@ -1,0 +1,32 @@
+//! What all commands that make runs need.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+/// Becomes true on Ctrl-C; a second Ctrl-C ends the program at once.
+pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("finishing the step; interrupt again to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+/// Makes a path of a run's config hold wherever it is read from.
+pub fn absolute(path: &mut PathBuf) -> Result<()> {
+    *path = std::path::absolute(&*path).with_context(|| format!("no absolute path for {}", path.display()))?;
+    Ok(())
+}
+
+/// `runs/NAME` after the config's file.
+pub fn default_out(config: &Path) -> PathBuf {
+    Path::new("runs").join(config.file_stem().unwrap_or("run".as_ref()))
+}
