@@ -94,25 +94,18 @@ fn refuse_other_content(out: &Path) -> Result<()> {
 
 fn fill(dir: &Path, args: &CorpusArgs) -> Result<()> {
     let mut files = BTreeMap::new();
-    let (held_out, tests) = tasks::write(dir, args.seed, args.stories, &mut files)?;
-    let mut overlap = Overlap::new(&tests);
+    let tasks = tasks::write(dir, args.seed, args.stories, &mut files)?;
+    let mut overlap = Overlap::new(&tasks.tests);
     let mut documents = BTreeMap::new();
     let validation = args.documents.div_ceil(100);
     let splits = [("train", Split::Train, args.documents), ("validation", Split::Validation, validation)];
     for (name, split, count) in splits {
-        let mut counts: BTreeMap<_, _> = Kind::SHARES.map(|(kind, _)| (kind.to_string(), 0)).into();
-        let mut writer = LineWriter::create(dir, &format!("{name}.jsonl"))?;
-        let mut draw = Draw::new(args.seed, name);
-        for _ in 0..count {
-            let (kind, text) = document(split, &mut draw);
-            *counts.entry(kind.to_string()).or_default() += 1;
+        let see = |text: &str| {
             if split == Split::Train {
-                overlap.see(&text);
+                overlap.see(text)
             }
-            writer.json(&Document { text: &text })?;
-        }
-        writer.finish(&mut files)?;
-        documents.insert(name.to_string(), counts);
+        };
+        documents.insert(name.to_string(), write_documents(dir, args.seed, name, split, count, &mut files, see)?);
     }
     let manifest = Manifest {
         format: 1,
@@ -121,13 +114,36 @@ fn fill(dir: &Path, args: &CorpusArgs) -> Result<()> {
         distinct_stories: amortize_world::count::stories(),
         distinct_beginnings: amortize_world::count::beginnings(),
         documents,
-        held_out,
+        held_out: tasks.held_out,
         overlap: overlap.shares(),
         files,
     };
     let path = dir.join(MANIFEST);
     fs::write(&path, serde_json::to_string_pretty(&manifest)? + "\n")
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a mixed file, shows each text to `see`, and returns the number of documents of each kind.
+fn write_documents(
+    dir: &Path,
+    seed: u64,
+    name: &str,
+    split: Split,
+    count: usize,
+    files: &mut BTreeMap<String, FileInfo>,
+    mut see: impl FnMut(&str),
+) -> Result<BTreeMap<String, usize>> {
+    let mut counts: BTreeMap<_, _> = Kind::SHARES.map(|(kind, _)| (kind.to_string(), 0)).into();
+    let mut writer = LineWriter::create(dir, &format!("{name}.jsonl"))?;
+    let mut draw = Draw::new(seed, name);
+    for _ in 0..count {
+        let (kind, text) = document(split, &mut draw);
+        *counts.entry(kind.to_string()).or_default() += 1;
+        see(&text);
+        writer.json(&Document { text: &text })?;
+    }
+    writer.finish(files)?;
+    Ok(counts)
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod corpus;
 mod evaluate;
 mod infilling;
 mod interrupts;
