@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod corpus;
 pub mod evaluate;
+pub mod metrics;
 pub mod report;
 pub mod sample;
 pub mod score;

@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod bench;
+mod decoding;
 mod evaluate;
 mod infilling;
 mod interrupts;
+mod metrics;
 mod runs;
 mod sample;
 mod score;
