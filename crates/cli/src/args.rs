@@ -7,6 +7,8 @@ use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::decode::DecodeArgs;
+
 /// Fine-tune language models into samplers of intractable posteriors.
 ///
 /// Given a causal language model and an unnormalised density R(Z) over text, amortize trains a LoRA adapter with a
@@ -46,6 +48,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// How well a policy samples its target: variance of log w, log Z, ESS, ELBO, diversity
     Evaluate(EvaluateArgs),
+    /// BLEU, GLEU, BERTScore and diversity of any system's texts
+    Metrics(MetricsArgs),
     /// Make a run's report.html, and print its path
     Report(ReportArgs),
     /// Write the corpus that base models are trained on, or judge infilled stories of it
@@ -144,12 +148,16 @@ pub struct SpaceArgs {
   amortize sample --run run --prompt \"Lily went to the park.\" -n 5
   amortize sample --run run --data prompts.txt -n 10 --json > samples.jsonl
   amortize sample --run infilling-run --prompt \"Tom lost his ball.\" --suffix \"He was happy again.\" -n 5
-  amortize sample --model stories260K --prompt \"Once upon a time\" --policy-temperature 0.8")]
+  amortize sample --model stories260K --prompt \"Once upon a time\" --policy-temperature 0.8
+  amortize sample --model stories260K --prompt \"Once upon a time\" --decode beam --beams 20 -n 4
+  amortize sample --model stories260K --prompt \"Once upon a time\" --decode top-p --top-p 0.9 -n 4")]
 pub struct SampleArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
     #[command(flatten)]
     pub space: SpaceArgs,
+    #[command(flatten)]
+    pub decode: DecodeArgs,
     /// The prompt X
     #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     pub prompt: Option<String>,
@@ -217,12 +225,40 @@ pub struct EvaluateArgs {
     /// Also estimate log Z from draws of the base model and of an even mixture of both
     #[arg(long)]
     pub proposals: bool,
+    /// A sentence-transformers directory: also the mean cosine distance between a prompt's samples
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
     /// Print one JSON object with every query
     #[arg(long)]
     pub json: bool,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize metrics outputs.jsonl
+  amortize metrics outputs.jsonl --encoder all-MiniLM-L6-v2 --idf --json")]
+pub struct MetricsArgs {
+    /// JSON lines with "text" or "texts", and "reference" or "references" (without: diversity alone)
+    #[arg(value_name = "FILE.jsonl")]
+    pub file: PathBuf,
+    /// A BERT or DeBERTa-v2 directory: also BERTScore, and the diversity of lines with several texts
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
+    /// The encoder's layer that BERTScore matches [default: its last]
+    #[arg(long, value_name = "N", requires = "encoder", value_parser = at_least_one)]
+    pub layer: Option<usize>,
+    /// BERTScore counts tokens that are rare among references for more
+    #[arg(long, requires = "encoder")]
+    pub idf: bool,
+    /// Threads, 0 for one per core
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("a whole number of 1 or more is needed".into()),

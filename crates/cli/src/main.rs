@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod decode;
 mod progress;
 mod source;
 mod table;
@@ -40,6 +41,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Sample(args) => commands::sample::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Evaluate(args) => commands::evaluate::run(args),
+        Command::Metrics(args) => commands::metrics::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Corpus(args) => commands::corpus::run(args),
         Command::Bench(args) => commands::bench::run(args),

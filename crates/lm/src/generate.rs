@@ -1,18 +1,24 @@
-//! Sampling with cached keys and values. Prompts are read once and shared by all of their draws; sequences that have
+//! Sampling with cached keys and values; [`beam`] searches instead. Prompts are read once and shared by all of their draws; sequences that have
 //! stopped leave the batch; every draw has a generator of its own, so that it does not depend on its neighbours.
 
 use std::ops::Range;
 
+use amortize_engine::Tensor;
 use amortize_engine::ops::sample::{self, Distribution};
-use amortize_engine::{AttentionPlan, Tensor};
+pub use amortize_engine::ops::truncate::Truncation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::actions::{ActionSpace, Step};
-use crate::decoder::{self, Batch, KvCache};
+use crate::decoder::KvCache;
 use crate::error::{LmError, Result};
 use crate::model::ModelInfo;
 use crate::policy::Policy;
+use input::Input;
+
+pub mod beam;
+mod group;
+mod input;
 
 /// Sequences that decode at once. More would gain no speed, and each holds keys and values for its longest length.
 pub const LIVE: usize = 256;
@@ -49,6 +55,22 @@ pub struct Generated {
 /// If a prompt is empty, has tokens out of range, or leaves no room in the context for the longest continuation; or a
 /// temperature is not positive, or nearly zero; or the model's probabilities are not numbers.
 pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &ActionSpace) -> Result<Vec<Generated>> {
+    generate_truncated(policy, prompts, draws, actions, Truncation::None)
+}
+
+/// The same from token distributions that are cut down to their likeliest tokens after the mask and the temperature.
+/// `log_q` is of the renormalised rest. It is no proposal to weigh samples with: it leaves out sequences that the target
+/// has.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_truncated(
+    policy: Policy,
+    prompts: &[Vec<u32>],
+    draws: &[Draw],
+    actions: &ActionSpace,
+    truncation: Truncation,
+) -> Result<Vec<Generated>> {
     for prompt in prompts {
         check_prompt(policy.model, prompt, actions)?;
     }
@@ -60,7 +82,7 @@ pub fn generate(policy: Policy, prompts: &[Vec<u32>], draws: &[Draw], actions: &
     }
     let mut generated = Vec::with_capacity(draws.len());
     for draws in draws.chunks(LIVE) {
-        generated.extend(Decoding::start(policy, prompts, draws, actions)?.finish()?);
+        generated.extend(Decoding::start(policy, prompts, draws, actions, truncation)?.finish()?);
     }
     Ok(generated)
 }
@@ -88,6 +110,7 @@ pub fn check_prompt(model: &ModelInfo, prompt: &[u32], actions: &ActionSpace) ->
 struct Decoding<'a> {
     policy: Policy<'a>,
     actions: &'a ActionSpace,
+    truncation: Truncation,
     prompts: &'a [Vec<u32>],
     /// Cache rows of every prompt that is drawn from.
     prompt_rows: Vec<Range<usize>>,
@@ -108,7 +131,13 @@ struct Sequence {
 
 impl<'a> Decoding<'a> {
     /// Reads the prompts and takes the first step of every draw.
-    fn start(policy: Policy<'a>, prompts: &'a [Vec<u32>], draws: &[Draw], actions: &'a ActionSpace) -> Result<Self> {
+    fn start(
+        policy: Policy<'a>,
+        prompts: &'a [Vec<u32>],
+        draws: &[Draw],
+        actions: &'a ActionSpace,
+        truncation: Truncation,
+    ) -> Result<Self> {
         let mut rows = 0;
         let mut reserve = |len: usize| {
             rows += len;
@@ -129,7 +158,7 @@ impl<'a> Decoding<'a> {
         });
         let sequences = sequences.collect();
         let cache = KvCache::new(&policy.model.decoder, rows);
-        let mut decoding = Self { policy, actions, prompts, prompt_rows, cache, sequences };
+        let mut decoding = Self { policy, actions, truncation, prompts, prompt_rows, cache, sequences };
         let first = decoding.read_prompts();
         decoding.choose(first)?;
         Ok(decoding)
@@ -137,14 +166,7 @@ impl<'a> Decoding<'a> {
 
     /// Fills the cache with the prompts. Returns the logits of every sequence's first token.
     fn read_prompts(&mut self) -> Tensor {
-        let mut input = Input::default();
-        let mut last_row = vec![0; self.prompts.len()];
-        for (number, (prompt, rows)) in self.prompts.iter().zip(&self.prompt_rows).enumerate() {
-            if !rows.is_empty() {
-                input.push(prompt, 0, Vec::new(), rows.start);
-                last_row[number] = input.tokens.len() as u32 - 1;
-            }
-        }
+        let (input, last_row) = Input::of_prompts(self.prompts, &self.prompt_rows);
         let wanted: Vec<u32> = self.sequences.iter().map(|sequence| last_row[sequence.draw.prompt]).collect();
         input.run(self.policy, &mut self.cache, &wanted)
     }
@@ -175,13 +197,12 @@ impl<'a> Decoding<'a> {
             let context = [prompt, seen].into_iter().filter(|range| !range.is_empty()).collect();
             input.push(&sequence.tokens[new..], depth, context, row);
         }
-        let wanted: Vec<u32> = (0..input.tokens.len() as u32).collect();
-        input.run(self.policy, &mut self.cache, &wanted)
+        input.run_all(self.policy, &mut self.cache)
     }
 
     /// Draws the next action of every live sequence from its row of logits.
     fn choose(&mut self, logits: Tensor) -> Result<()> {
-        let actions = self.actions;
+        let (actions, truncation) = (self.actions, self.truncation);
         let mut live: Vec<&mut Sequence> = self.sequences.iter_mut().filter(|sequence| !sequence.done).collect();
         let steps: Vec<Step> = live.iter().map(|sequence| actions.at(&sequence.tokens)).collect();
         let wishes: Vec<Distribution> = live
@@ -190,52 +211,26 @@ impl<'a> Decoding<'a> {
             .map(|(sequence, step)| Distribution {
                 mask: actions.mask(step.mask).words(),
                 inverse_temperature: (1.0 / sequence.draw.policy_temperature) as f32,
+                truncation,
                 uniform: sequence.rng.random(),
             })
             .collect();
         let sampled = sample::categorical(logits, &wishes);
-        if !sampled.is_finite() {
+        if !sampled.distributions.is_finite() {
             return Err(LmError::NotFinite);
         }
         for (row, (sequence, step)) in live.iter_mut().zip(&steps).enumerate() {
             let token = sampled.id(row);
             if step.stop.contains(&token) {
-                sequence.log_q += sampled.log_prob_of_any(row, &step.stop);
+                sequence.log_q += sampled.distributions.log_prob_of_any(row, &step.stop);
                 sequence.stop_token = Some(token);
                 sequence.done = true;
             } else {
-                sequence.log_q += sampled.log_prob(row, token);
+                sequence.log_q += sampled.distributions.log_prob(row, token);
                 sequence.tokens.push(token);
                 sequence.done = actions.at(&sequence.tokens).forced;
             }
         }
         Ok(())
-    }
-}
-
-/// The tokens of one forward pass into the cache.
-#[derive(Default)]
-struct Input {
-    tokens: Vec<u32>,
-    depths: Vec<u32>,
-    cache_rows: Vec<u32>,
-    plan: AttentionPlan,
-}
-
-impl Input {
-    /// A run of tokens from `depth` on that sees `context` and whose keys go to cache rows from `row` on.
-    fn push(&mut self, tokens: &[u32], depth: usize, context: Vec<Range<usize>>, row: usize) {
-        let first = self.tokens.len();
-        self.tokens.extend(tokens);
-        self.depths.extend((depth..depth + tokens.len()).map(|depth| depth as u32));
-        self.cache_rows.extend((row..row + tokens.len()).map(|row| row as u32));
-        let queries = first..self.tokens.len();
-        self.plan.add_group([amortize_engine::layout::AttentionSegment { queries, context, own: row }]);
-    }
-
-    fn run(&self, policy: Policy, cache: &mut KvCache, wanted: &[u32]) -> Tensor {
-        let batch = Batch { tokens: &self.tokens, depths: &self.depths, path_keys: &[], plan: &self.plan };
-        let pass = decoder::Pass { batch, adapter: policy.adapter, dropout: None };
-        policy.model.decoder.logits(&pass, cache, &self.cache_rows, wanted)
     }
 }

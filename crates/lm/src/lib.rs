@@ -1,7 +1,7 @@
 //! Hugging Face causal language models: loading, adapters, sampling and scoring.
 //!
 //! A [`Policy`] is a base [`Model`] with an optional [`Adapter`]. [`generate`] draws sequences from it within an
-//! [`actions::ActionSpace`]; [`Policy::score`] gives log-probabilities on a packed [`Forest`], and
+//! [`actions::ActionSpace`], and [`beam_search`] looks for the likeliest ones; [`Policy::score`] gives log-probabilities on a packed [`Forest`], and
 //! [`Policy::score_with_tape`] with [`Policy::backward`] their gradients. Nothing here knows about rewards.
 
 pub mod actions;
@@ -27,6 +27,7 @@ pub use architecture::Architecture;
 pub use error::LmError;
 pub use files::{ModelFiles, read_config};
 pub use forest::Forest;
-pub use generate::{Draw, Generated, generate};
+pub use generate::beam::{BeamOptions, Hypothesis, beam_search};
+pub use generate::{Draw, Generated, Truncation, generate, generate_truncated};
 pub use model::{Model, ModelInfo};
 pub use policy::{Policy, Questions, ROWS_AT_ONCE, ScoredWithTape};

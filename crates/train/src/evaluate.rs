@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exact::{self, Exact};
 use crate::explore::Explored;
 use crate::reward::Target;
-use crate::sampling::{Drawn, SampleOptions, draw};
+use crate::sampling::{Drawn, SampleOptions, draw, text_of};
 use crate::tables::{PackedTrajectories, PolicyQuestions};
 use crate::task::Prompt;
 
@@ -41,6 +41,9 @@ pub struct QueryEvaluation {
     /// Y; absent where the task has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suffix: Option<String>,
+    /// The policy's own draws, each with its stop.
+    #[serde(skip)]
+    pub texts: Vec<String>,
     /// Diagnostics of the policy's own draws.
     #[serde(flatten)]
     pub diagnostics: QueryDiagnostics,
@@ -92,7 +95,9 @@ pub fn evaluate(
             let rows: Vec<usize> = drawn.rows_of(number).collect();
             let diagnostics = diagnose_rows(policy.model, &drawn, &log_p, &rows);
             let (prompt, suffix) = (prompt.text.clone(), prompt.suffix.clone());
-            queries.push(QueryEvaluation { prompt, suffix, diagnostics, proposals, exact: exact.next() });
+            let text = |row: &usize| text_of(policy.model, &drawn.trajectories[*row], actions).0;
+            let texts = rows.iter().map(text).collect();
+            queries.push(QueryEvaluation { prompt, suffix, texts, diagnostics, proposals, exact: exact.next() });
         }
     }
     let diagnostics: Vec<QueryDiagnostics> = queries.iter().map(|query| query.diagnostics.clone()).collect();

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod config;
 pub mod data;
+pub mod decoding;
 mod error;
 pub mod evaluate;
 pub mod exact;

@@ -3,9 +3,10 @@
 use amortize_engine::ops::dropout::mix;
 use amortize_gfn::{Query, StopReason, Trajectory};
 use amortize_lm::actions::ActionSpace;
-use amortize_lm::{Draw, Model, Policy, generate};
+use amortize_lm::{Draw, Model, Policy, Truncation, generate};
 use serde::Serialize;
 
+use crate::decoding::{Decoded, Decoding, decode};
 use crate::error::Result;
 use crate::explore::trajectory;
 use crate::reward::Target;
@@ -61,24 +62,40 @@ pub fn draw(
 ) -> Result<Drawn> {
     let queries: Vec<Query> = prompts.iter().map(|prompt| prompt.query.clone()).collect();
     let tokens: Vec<Vec<u32>> = queries.iter().map(|query| query.prompt.clone()).collect();
-    let draws: Vec<Draw> = (0..prompts.len())
-        .flat_map(|prompt| (0..options.n).map(move |i| (prompt, i)))
-        .map(|(prompt, i)| Draw {
-            prompt,
-            policy_temperature: options.policy_temperature,
-            seed: mix(options.seed ^ mix((options.first + prompt) as u64 ^ mix(i as u64))),
-        })
-        .collect();
+    let draws = draws(prompts.len(), options);
     let (mut trajectories, mut log_q) = (Vec::new(), Vec::new());
     for generated in generate(policy, &tokens, &draws, actions)? {
         log_q.push(generated.log_q);
         trajectories.push(trajectory(generated));
     }
     let query_of: Vec<usize> = draws.iter().map(|draw| draw.prompt).collect();
-    let table = target.log_reward(&queries, &query_of, &trajectories)?;
-    let last = |row: &[f64]| row.last().copied().unwrap_or(f64::NEG_INFINITY) / options.reward_temperature;
-    let log_reward = table.iter().map(last).collect();
+    let log_reward = tempered(target, &queries, &query_of, &trajectories, options)?;
     Ok(Drawn { queries, query_of, trajectories, log_q, log_reward })
+}
+
+/// The draws of every prompt, each with a seed of its own.
+pub(crate) fn draws(prompts: usize, options: &SampleOptions) -> Vec<Draw> {
+    (0..prompts)
+        .flat_map(|prompt| (0..options.n).map(move |i| (prompt, i)))
+        .map(|(prompt, i)| Draw {
+            prompt,
+            policy_temperature: options.policy_temperature,
+            seed: mix(options.seed ^ mix((options.first + prompt) as u64 ^ mix(i as u64))),
+        })
+        .collect()
+}
+
+/// log R of the tempered target for every trajectory, in nats.
+fn tempered(
+    target: &mut Target,
+    queries: &[Query],
+    query_of: &[usize],
+    trajectories: &[Trajectory],
+    options: &SampleOptions,
+) -> Result<Vec<f64>> {
+    let table = target.log_reward(queries, query_of, trajectories)?;
+    let last = |row: &[f64]| row.last().copied().unwrap_or(f64::NEG_INFINITY) / options.reward_temperature;
+    Ok(table.iter().map(last).collect())
 }
 
 /// A sample as `amortize sample` prints it.
@@ -88,33 +105,40 @@ pub struct Sample {
     pub text: String,
     /// Its token ids, the stop included.
     pub tokens: Vec<u32>,
-    /// log q under the distribution really sampled, in nats.
-    pub log_q: f64,
+    /// log q under the distribution really sampled, in nats; `null` where nothing was drawn, as in beam search.
+    pub log_q: Option<f64>,
     /// log R of the tempered target, in nats; `null` where the reward is zero.
     pub log_reward: Option<f64>,
-    /// `log_reward - log_q`; `null` where the reward is zero.
+    /// `log_reward - log_q`; `null` where the reward is zero, and where what was drawn from leaves out sequences that
+    /// the target has.
     pub log_weight: Option<f64>,
 }
 
-/// Draws samples for every prompt, `options.n` each.
+/// Samples for every prompt, `options.n` each where the decoding finds so many.
 ///
 /// # Errors
-/// As [`draw`].
+/// As [`draw`], or if the options of a beam search do not fit.
 pub fn sample(
     policy: Policy,
     target: &mut Target,
     prompts: &[Prompt],
     actions: &ActionSpace,
     options: &SampleOptions,
+    decoding: &Decoding,
 ) -> Result<Vec<Vec<Sample>>> {
-    let drawn = draw(policy, target, prompts, actions, options)?;
+    let queries: Vec<Query> = prompts.iter().map(|prompt| prompt.query.clone()).collect();
+    let Decoded { query_of, trajectories, log_q } = decode(policy, &queries, actions, options, decoding)?;
+    let log_reward = tempered(target, &queries, &query_of, &trajectories, options)?;
+    let is_proposal = *decoding == Decoding::Draw(Truncation::None);
     let sample = |row: usize| {
-        let (text, tokens) = text_of(policy.model, &drawn.trajectories[row], actions);
-        let (log_q, log_reward) = (drawn.log_q[row], drawn.log_reward[row]);
-        let log_reward = log_reward.is_finite().then_some(log_reward);
-        Sample { text, tokens, log_q, log_reward, log_weight: log_reward.map(|log_reward| log_reward - log_q) }
+        let (text, tokens) = text_of(policy.model, &trajectories[row], actions);
+        let log_reward = Some(log_reward[row]).filter(|log_reward| log_reward.is_finite());
+        let weight = |(log_reward, log_q)| log_reward - log_q;
+        let log_weight = log_reward.zip(log_q[row]).map(weight).filter(|_| is_proposal);
+        Sample { text, tokens, log_q: log_q[row], log_reward, log_weight }
     };
-    Ok((0..prompts.len()).map(|prompt| drawn.rows_of(prompt).map(sample).collect()).collect())
+    let of = |prompt: usize| (0..query_of.len()).filter(move |row| query_of[*row] == prompt);
+    Ok((0..prompts.len()).map(|prompt| of(prompt).map(sample).collect()).collect())
 }
 
 /// Text and tokens with the stop. Where the longest length forced it, it is written as the shortest stop token, as the

@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod evaluate;
 pub mod likelihood;
 pub mod merge;
+pub mod metrics;
 pub mod report;
 mod running;
 pub mod sample;

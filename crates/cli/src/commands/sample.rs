@@ -26,6 +26,7 @@ struct Line<'a> {
 }
 
 pub fn run(args: &SampleArgs) -> Result<()> {
+    let decoding = args.decode.decoding(args.n, args.space.policy_temperature)?;
     let source = Source::load(&args.policy)?;
     let suffix = args.suffix.as_deref();
     let space = source.space(&args.space, args.data.as_deref(), suffix)?;
@@ -43,7 +44,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
             policy_temperature: args.space.policy_temperature,
             reward_temperature: space.reward_temperature,
         };
-        let samples = sample(source.policy(), &mut target, prompts, &space.actions, &options)?;
+        let samples = sample(source.policy(), &mut target, prompts, &space.actions, &options, &decoding)?;
         for (prompt, samples) in prompts.iter().zip(&samples) {
             let named = args.data.as_ref().map(|_| prompt);
             if args.json {
@@ -72,7 +73,7 @@ fn write_table(out: &mut impl Write, prompt: Option<&Prompt>, samples: &[Sample]
     let mut table = Table::new(&["log q", "log R", "log w", "text"]);
     for sample in samples {
         let text = format!("{:?}", sample.text);
-        let numbers = [Some(sample.log_q), sample.log_reward, sample.log_weight].map(number);
+        let numbers = [sample.log_q, sample.log_reward, sample.log_weight].map(number);
         table.push(numbers.into_iter().chain([text]).collect());
     }
     table.write(out)?;

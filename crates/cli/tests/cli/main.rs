@@ -3,10 +3,12 @@
 mod bad_input;
 mod bench;
 mod corpus;
+mod decoding;
 mod evaluate;
 mod infilling;
 mod interrupts;
 mod likelihood;
+mod metrics;
 mod runs;
 mod sample;
 mod score;

@@ -15,3 +15,4 @@ pub mod lora;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
+pub mod truncate;

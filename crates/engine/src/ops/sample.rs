@@ -1,6 +1,7 @@
-//! Draws from masked, tempered softmax distributions, with their exact log-probabilities.
+//! Masked, tempered softmax distributions: draws from them, and their exact log-probabilities.
 
 use super::head::MaskBits;
+use super::truncate::{self, Truncation};
 use crate::Tensor;
 use crate::cpu::rows;
 use crate::cpu::simd;
@@ -12,27 +13,23 @@ pub struct Distribution<'a> {
     pub mask: MaskBits<'a>,
     /// One over the temperature.
     pub inverse_temperature: f32,
+    /// Which of the allowed tokens are left, once tempered.
+    pub truncation: Truncation,
     /// A draw from the uniform distribution on `[0, 1)`, which decides the token.
     pub uniform: f64,
 }
 
-/// The tokens drawn, and their distributions.
+/// One distribution a row.
 #[derive(Debug)]
-pub struct Sampled {
-    ids: Vec<u32>,
-    /// Tempered, masked logits.  `[rows, vocab]`
+pub struct Distributions {
+    /// Tempered logits, minus infinity where masked or cut off.  `[rows, vocab]`
     logits: Tensor,
     /// Their log-normalisers.  `[rows]`
     lse: Vec<f64>,
 }
 
-impl Sampled {
-    /// The token drawn in a row.
-    pub fn id(&self, row: usize) -> u32 {
-        self.ids[row]
-    }
-
-    /// Whether every row was a distribution: no logit NaN or infinite, some token allowed.
+impl Distributions {
+    /// Whether every row is a distribution: no logit NaN or infinite, some token allowed.
     pub fn is_finite(&self) -> bool {
         self.lse.iter().all(|lse| lse.is_finite())
     }
@@ -46,6 +43,29 @@ impl Sampled {
     pub fn log_prob_of_any(&self, row: usize, ids: &[u32]) -> f64 {
         ids.iter().map(|id| self.log_prob(row, *id).exp()).sum::<f64>().ln()
     }
+
+    /// The `k` likeliest tokens of a row, likeliest first and equals by id; fewer where fewer are allowed.
+    pub fn likeliest(&self, row: usize, k: usize) -> Vec<u32> {
+        let logits = self.logits.row(row);
+        let mut ids = truncate::likeliest(logits, k);
+        ids.retain(|id| logits[*id as usize] > f32::NEG_INFINITY);
+        ids
+    }
+}
+
+/// The tokens drawn, and their distributions.
+#[derive(Debug)]
+pub struct Sampled {
+    ids: Vec<u32>,
+    /// What they were drawn from.
+    pub distributions: Distributions,
+}
+
+impl Sampled {
+    /// The token drawn in a row.
+    pub fn id(&self, row: usize) -> u32 {
+        self.ids[row]
+    }
 }
 
 /// Draws one token a row by inverting the distribution function: logits `[rows, vocab]`.
@@ -56,28 +76,52 @@ pub fn categorical(mut logits: Tensor, distributions: &[Distribution]) -> Sample
         let wish = &distributions[row];
         simd::scale(logits, wish.inverse_temperature);
         super::head::apply_mask(logits, wish.mask, 0);
+        truncate::apply(logits, wish.truncation);
         *drawn = invert(logits, wish.uniform);
     });
     let (ids, lse) = drawn.into_iter().unzip();
-    Sampled { ids, logits, lse }
+    Sampled { ids, distributions: Distributions { logits, lse } }
+}
+
+/// The distributions of rows over their masks' tokens, without a draw: logits `[rows, vocab]`, a mask a row.
+pub fn normalise(mut logits: Tensor, masks: &[MaskBits]) -> Distributions {
+    assert_eq!(logits.rows(), masks.len());
+    let mut lse = vec![0.0; masks.len()];
+    rows::for_each_with(&mut logits, &mut lse, |row, logits, lse| {
+        super::head::apply_mask(logits, masks[row], 0);
+        let max = simd::max(logits);
+        *lse = f64::from(max) + mass(logits, max).ln();
+    });
+    Distributions { logits, lse }
+}
+
+/// Logits whose exponentials are formed at once.
+const BLOCK: usize = 256;
+
+/// `Σ exp(logit - max)`
+#[inline(always)]
+fn mass(logits: &[f32], max: f32) -> f64 {
+    logits.chunks(BLOCK).map(|block| block_mass(block, max)).sum()
+}
+
+/// The same of up to [`BLOCK`] logits.
+#[inline(always)]
+fn block_mass(block: &[f32], max: f32) -> f64 {
+    let mut exponentials = [0.0f32; BLOCK];
+    let exponentials = &mut exponentials[..block.len()];
+    exponentials.copy_from_slice(block);
+    f64::from(simd::exp_in_place(exponentials, max))
 }
 
 /// The token at which the distribution function passes `uniform`, and the log-normaliser.
 #[inline(always)]
 fn invert(logits: &[f32], uniform: f64) -> (u32, f64) {
-    const BLOCK: usize = 256;
     let max = simd::max(logits);
-    let mut exponentials = [0.0f32; BLOCK];
-    let mut mass_of = |block: &[f32]| -> f64 {
-        let exponentials = &mut exponentials[..block.len()];
-        exponentials.copy_from_slice(block);
-        f64::from(simd::exp_in_place(exponentials, max))
-    };
-    let total: f64 = logits.chunks(BLOCK).map(&mut mass_of).sum();
+    let total = mass(logits, max);
     let mut left = uniform * total;
     let mut chosen = None;
     for (number, block) in logits.chunks(BLOCK).enumerate() {
-        let mass = mass_of(block);
+        let mass = block_mass(block, max);
         if left >= mass {
             left -= mass;
             continue;
@@ -115,15 +159,15 @@ mod tests {
         let mut counts = vec![0usize; vocabulary];
         for i in 0..draws {
             let uniform = (i as f64 + 0.5) / draws as f64;
-            let wish = Distribution { mask: &mask, inverse_temperature: 1.3, uniform };
+            let wish = Distribution { mask: &mask, inverse_temperature: 1.3, truncation: Truncation::None, uniform };
             counts[categorical(logits.clone(), &[wish]).id(0) as usize] += 1;
         }
-        let wish = Distribution { mask: &mask, inverse_temperature: 1.3, uniform: 0.0 };
+        let wish = Distribution { mask: &mask, inverse_temperature: 1.3, truncation: Truncation::None, uniform: 0.0 };
         let sampled = categorical(logits, &[wish]);
         let everything: Vec<u32> = (0..vocabulary as u32).collect();
-        assert!(sampled.log_prob_of_any(0, &everything).abs() < 1e-6);
+        assert!(sampled.distributions.log_prob_of_any(0, &everything).abs() < 1e-6);
         for (id, count) in counts.iter().enumerate() {
-            let expected = sampled.log_prob(0, id as u32).exp() * draws as f64;
+            let expected = sampled.distributions.log_prob(0, id as u32).exp() * draws as f64;
             // A grid of uniforms hits each interval to within one point, plus the rounding of f32 masses.
             assert!((*count as f64 - expected).abs() < 2.0, "token {id}: {count} of {expected}");
         }
@@ -134,8 +178,13 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY] {
             let mut logits = tensor(1, 1, 300);
             logits.host_mut()[280] = bad;
-            let wish = Distribution { mask: &[u64::MAX; 5], inverse_temperature: 1.0, uniform: 0.5 };
-            assert!(!categorical(logits, &[wish]).is_finite());
+            let wish = Distribution {
+                mask: &[u64::MAX; 5],
+                inverse_temperature: 1.0,
+                truncation: Truncation::None,
+                uniform: 0.5,
+            };
+            assert!(!categorical(logits, &[wish]).distributions.is_finite());
         }
     }
 
@@ -146,7 +195,12 @@ mod tests {
             let mut mask = vec![0u64; 11];
             mask[3] = 0b100;
             mask[8] = 0b1;
-            let wish = Distribution { mask: &mask, inverse_temperature: 1.0, uniform: 1.0 - f64::EPSILON / 2.0 };
+            let wish = Distribution {
+                mask: &mask,
+                inverse_temperature: 1.0,
+                truncation: Truncation::None,
+                uniform: 1.0 - f64::EPSILON / 2.0,
+            };
             assert_eq!(categorical(logits, &[wish]).id(0), 512);
         }
     }

@@ -1,0 +1,183 @@
+//! `amortize metrics`.
+
+use std::io::Write;
+use std::path::Path;
+
+use amortize_encoders::{Encoder, inverse_document_frequencies, token_embeddings};
+use amortize_metrics::{BertScore, bert_score, bleu, gleu, mean_pairwise_cosine_distance, tokenize_13a};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::args::MetricsArgs;
+use crate::table::{Table, number};
+
+/// A line of the file: what a system wrote for one input, and what it should have been.
+#[derive(Deserialize)]
+struct Line {
+    text: Option<String>,
+    texts: Option<Vec<String>>,
+    reference: Option<String>,
+    references: Option<Vec<String>>,
+}
+
+/// The same, read.
+struct Outputs {
+    texts: Vec<String>,
+    references: Vec<String>,
+}
+
+/// What was found; `null` where there was nothing to find it from.
+#[derive(Serialize)]
+struct Metrics {
+    /// Lines.
+    n: usize,
+    /// Texts of all lines.
+    n_texts: usize,
+    /// BLEU-4 of all texts together, 0 to 100.
+    bleu: Option<f64>,
+    /// Mean of the texts' own BLEU-4, 0 to 100.
+    bleu_sentence: Option<f64>,
+    /// GLEU-4 of all texts together, 0 to 1.
+    gleu: Option<f64>,
+    /// Mean of the texts' own GLEU-4, 0 to 1.
+    gleu_sentence: Option<f64>,
+    /// Means over texts.
+    bert_score: Option<Matched>,
+    /// Mean over lines with several texts of the mean cosine distance between two of them.
+    diversity: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Matched {
+    precision: f64,
+    recall: f64,
+    f1: f64,
+}
+
+pub fn run(args: &MetricsArgs) -> Result<()> {
+    crate::source::use_threads(args.threads)?;
+    let lines = read(&args.file)?;
+    let mut found = of_texts(&lines);
+    if let Some(dir) = &args.encoder {
+        found.diversity = diversity(&Encoder::load(dir, None)?, &lines)?;
+        if found.bleu.is_some() {
+            found.bert_score = Some(matched(&Encoder::load(dir, args.layer)?, &lines, args.idf)?);
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", serde_json::to_string(&found)?)?,
+        false => write_table(&mut out, &found)?,
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<Outputs>> {
+    let file = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let numbered = file.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let mut lines = Vec::new();
+    for (line, number) in numbered {
+        let outputs = Outputs::parse(line).with_context(|| format!("{}:{number}", path.display()))?;
+        if lines.first().is_some_and(|first: &Outputs| first.references.is_empty() != outputs.references.is_empty()) {
+            bail!("{}:{number}: some lines have references and some have none; give all or none", path.display());
+        }
+        lines.push(outputs);
+    }
+    if lines.is_empty() {
+        bail!("{}: there are no lines in it", path.display());
+    }
+    Ok(lines)
+}
+
+impl Outputs {
+    fn parse(line: &str) -> Result<Self> {
+        let Line { text, texts, reference, references } = serde_json::from_str(line)?;
+        let texts = match (text, texts) {
+            (Some(text), None) => vec![text],
+            (None, Some(texts)) if !texts.is_empty() => texts,
+            _ => bail!("either \"text\" or a list \"texts\" that is not empty is needed"),
+        };
+        let references = match (reference, references) {
+            (Some(reference), None) => vec![reference],
+            (None, references) => references.unwrap_or_default(),
+            (Some(_), Some(_)) => bail!("\"reference\" and \"references\" exclude each other"),
+        };
+        Ok(Self { texts, references })
+    }
+
+    fn references(&self) -> Vec<&str> {
+        self.references.iter().map(String::as_str).collect()
+    }
+}
+
+/// What needs no encoder.
+fn of_texts(lines: &[Outputs]) -> Metrics {
+    let (mut bleus, mut bleu_sentence, mut gleus, mut gleu_sentence) = (vec![], vec![], vec![], vec![]);
+    for line in lines.iter().filter(|line| !line.references.is_empty()) {
+        let reference_tokens: Vec<Vec<String>> = line.references.iter().map(|text| tokenize_13a(text)).collect();
+        for text in &line.texts {
+            let tokens = tokenize_13a(text);
+            bleus.push(bleu::Statistics::of(text, &line.references()));
+            bleu_sentence.push(bleu::sentence(text, &line.references()));
+            gleus.push(gleu::Statistics::of(&tokens, &reference_tokens));
+            gleu_sentence.push(gleu::sentence(&tokens, &reference_tokens));
+        }
+    }
+    let any = !bleus.is_empty();
+    Metrics {
+        n: lines.len(),
+        n_texts: lines.iter().map(|line| line.texts.len()).sum(),
+        bleu: any.then(|| bleu::corpus(bleus)),
+        bleu_sentence: mean(&bleu_sentence),
+        gleu: any.then(|| gleu::corpus(gleus)),
+        gleu_sentence: mean(&gleu_sentence),
+        bert_score: None,
+        diversity: None,
+    }
+}
+
+fn diversity(encoder: &Encoder, lines: &[Outputs]) -> Result<Option<f64>> {
+    let mut distances = Vec::new();
+    for line in lines.iter().filter(|line| line.texts.len() > 1) {
+        distances.extend(mean_pairwise_cosine_distance(&encoder.embed(&line.texts)?));
+    }
+    Ok(mean(&distances))
+}
+
+/// Means of BERTScore over all texts.
+fn matched(encoder: &Encoder, lines: &[Outputs], idf: bool) -> Result<Matched> {
+    let references: Vec<&String> = lines.iter().flat_map(|line| &line.references).collect();
+    let idf = idf.then(|| inverse_document_frequencies(encoder, &references)).transpose()?;
+    let mut scores: Vec<BertScore> = Vec::new();
+    for line in lines {
+        let references = token_embeddings(encoder, &line.references, idf.as_ref())?;
+        let texts = token_embeddings(encoder, &line.texts, idf.as_ref())?;
+        scores.extend(texts.iter().map(|text| bert_score::best_against(text, &references)));
+    }
+    let mean = |field: fn(&BertScore) -> f64| mean(&scores.iter().map(field).collect::<Vec<_>>()).unwrap_or(0.0);
+    Ok(Matched { precision: mean(|s| s.precision), recall: mean(|s| s.recall), f1: mean(|s| s.f1) })
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn write_table(out: &mut impl Write, found: &Metrics) -> Result<()> {
+    writeln!(out, "{} lines, {} texts", found.n, found.n_texts)?;
+    let of = |field: fn(&Matched) -> f64| found.bert_score.as_ref().map(field);
+    let rows = [
+        ("BLEU-4 of the corpus, of 100", found.bleu),
+        ("BLEU-4, mean over texts", found.bleu_sentence),
+        ("GLEU-4 of the corpus, of 1", found.gleu),
+        ("GLEU-4, mean over texts", found.gleu_sentence),
+        ("BERTScore, precision", of(|s| s.precision)),
+        ("BERTScore, recall", of(|s| s.recall)),
+        ("BERTScore, F1", of(|s| s.f1)),
+        ("diversity: cosine distance between a line's texts", found.diversity),
+    ];
+    let mut table = Table::new(&["value", ""]);
+    for (name, value) in rows.into_iter().filter(|(_, value)| value.is_some()) {
+        table.push(vec![number(value), name.into()]);
+    }
+    Ok(table.write(out)?)
+}
