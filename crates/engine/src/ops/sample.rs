@@ -52,32 +52,45 @@ impl Sampled {
 pub fn categorical(mut logits: Tensor, distributions: &[Distribution]) -> Sampled {
     assert_eq!(logits.rows(), distributions.len());
     let mut drawn: Vec<(u32, f64)> = vec![(0, 0.0); distributions.len()];
-    rows::for_each_with(&mut logits, &mut drawn, |row, logits, drawn| {
-        let wish = &distributions[row];
-        simd::scale(logits, wish.inverse_temperature);
-        super::head::apply_mask(logits, wish.mask, 0);
-        *drawn = invert(logits, wish.uniform);
-    });
+    rows::for_each_with(
+        &mut logits,
+        &mut drawn,
+        #[inline(always)]
+        |row, logits, drawn| {
+            let wish = &distributions[row];
+            simd::scale(logits, wish.inverse_temperature);
+            super::head::apply_mask(logits, wish.mask, 0);
+            *drawn = invert(logits, wish.uniform);
+        },
+    );
     let (ids, lse) = drawn.into_iter().unzip();
     Sampled { ids, logits, lse }
+}
+
+/// Logits that are worked on at once.
+const BLOCK: usize = 256;
+
+/// `Σ exp(logit - max)` of up to [`BLOCK`] logits.
+#[inline(always)]
+fn mass_of(block: &[f32], max: f32) -> f64 {
+    let mut exponentials = [0.0f32; BLOCK];
+    let exponentials = &mut exponentials[..block.len()];
+    exponentials.copy_from_slice(block);
+    f64::from(simd::exp_in_place(exponentials, max))
 }
 
 /// The token at which the distribution function passes `uniform`, and the log-normaliser.
 #[inline(always)]
 fn invert(logits: &[f32], uniform: f64) -> (u32, f64) {
-    const BLOCK: usize = 256;
     let max = simd::max(logits);
-    let mut exponentials = [0.0f32; BLOCK];
-    let mut mass_of = |block: &[f32]| -> f64 {
-        let exponentials = &mut exponentials[..block.len()];
-        exponentials.copy_from_slice(block);
-        f64::from(simd::exp_in_place(exponentials, max))
-    };
-    let total: f64 = logits.chunks(BLOCK).map(&mut mass_of).sum();
+    let mut total = 0.0;
+    for block in logits.chunks(BLOCK) {
+        total += mass_of(block, max);
+    }
     let mut left = uniform * total;
     let mut chosen = None;
     for (number, block) in logits.chunks(BLOCK).enumerate() {
-        let mass = mass_of(block);
+        let mass = mass_of(block, max);
         if left >= mass {
             left -= mass;
             continue;
