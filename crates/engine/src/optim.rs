@@ -48,18 +48,27 @@ impl AdamW {
         let root_correction = correction(self.beta2).sqrt() as f32;
         let Moments { first, second } = moments;
         let (beta1, beta2) = (self.beta1, self.beta2);
-        rows::for_each_pair(first, second, |row, first, second| {
-            for ((m, v), g) in first.iter_mut().zip(second).zip(gradient.row(row)) {
-                *m = beta1 * *m + (1.0 - beta1) * g;
-                *v = beta2 * *v + (1.0 - beta2) * g * g;
-            }
-        });
-        rows::for_each(parameter, |row, parameter| {
-            for ((p, m), v) in parameter.iter_mut().zip(first.row(row)).zip(second.row(row)) {
-                *p -= learning_rate * self.weight_decay * *p;
-                *p -= step_size * m / (v.sqrt() / root_correction + self.epsilon);
-            }
-        });
+        rows::for_each_pair(
+            first,
+            second,
+            #[inline(always)]
+            |row, first, second| {
+                for ((m, v), g) in first.iter_mut().zip(second).zip(gradient.row(row)) {
+                    *m = beta1 * *m + (1.0 - beta1) * g;
+                    *v = beta2 * *v + (1.0 - beta2) * g * g;
+                }
+            },
+        );
+        rows::for_each(
+            parameter,
+            #[inline(always)]
+            |row, parameter| {
+                for ((p, m), v) in parameter.iter_mut().zip(first.row(row)).zip(second.row(row)) {
+                    *p -= learning_rate * self.weight_decay * *p;
+                    *p -= step_size * m / (v.sqrt() / root_correction + self.epsilon);
+                }
+            },
+        );
     }
 }
 

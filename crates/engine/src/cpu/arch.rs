@@ -97,6 +97,11 @@ pub(crate) fn is_avx512() -> bool {
     chosen().name.starts_with("avx512")
 }
 
+/// Whether kernels use AVX2, and nothing wider.
+pub(crate) fn is_avx2() -> bool {
+    chosen().name == "avx2"
+}
+
 /// Runs a kernel on the chosen instruction set.
 pub(crate) fn run(job: impl Job) {
     struct Dispatch<J>(J);

@@ -1,6 +1,6 @@
 //! Products of strided f32 matrices whose operands change at every step: attention, low-rank updates, gradients of weights.
 //!
-//! The right operand's rows are contiguous and are read where they are; the left operand may have any strides. Nothing is packed: these
+//! The right operand's rows are contiguous; the left operand may have any strides. Operands are mostly read where they are: these
 //! products are small, or so shaped that packing would cost as much as it saves.
 
 use std::marker::PhantomData;
@@ -67,7 +67,12 @@ impl<'a> Mat<'a> {
     /// Some columns of a contiguous row.
     #[inline(always)]
     fn part_of_row(&self, row: usize, columns: &Range<usize>) -> &'a [f32] {
-        assert!(self.col_stride == 1 && row < self.rows && columns.start <= columns.end && columns.end <= self.cols);
+        assert!(
+            (self.col_stride == 1 || columns.len() <= 1)
+                && row < self.rows
+                && columns.start <= columns.end
+                && columns.end <= self.cols
+        );
         // SAFETY: the assertion keeps the part inside the matrix, which lies within its slice.
         unsafe { std::slice::from_raw_parts(self.data.add(row * self.row_stride + columns.start), columns.len()) }
     }
@@ -199,16 +204,20 @@ impl Job for Product<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let mut into = self.into;
+        let (mut a_buffer, mut b_buffer) = (Vec::new(), Vec::new());
         for start in (0..self.a.cols.max(1)).step_by(DEPTH) {
             let depth = start..self.a.cols.min(start + DEPTH);
+            let b = self.right::<S>(&depth, &mut b_buffer);
             for row in (0..self.c.rows).step_by(TALL) {
-                match self.c.rows - row {
-                    1 => self.tall::<S, 1>(simd, row, &depth, into),
-                    2 => self.tall::<S, 2>(simd, row, &depth, into),
-                    3 => self.tall::<S, 3>(simd, row, &depth, into),
-                    4 => self.tall::<S, 4>(simd, row, &depth, into),
-                    5 => self.tall::<S, 5>(simd, row, &depth, into),
-                    _ => self.tall::<S, TALL>(simd, row, &depth, into),
+                let rows = row..self.c.rows.min(row + TALL);
+                let a = self.left::<S>(rows, &depth, &mut a_buffer);
+                match a.rows {
+                    1 => self.tall::<S, 1>(simd, row, a, b, into),
+                    2 => self.tall::<S, 2>(simd, row, a, b, into),
+                    3 => self.tall::<S, 3>(simd, row, a, b, into),
+                    4 => self.tall::<S, 4>(simd, row, a, b, into),
+                    5 => self.tall::<S, 5>(simd, row, a, b, into),
+                    _ => self.tall::<S, TALL>(simd, row, a, b, into),
                 }
             }
             into = Into::Add;
@@ -217,20 +226,54 @@ impl Job for Product<'_> {
 }
 
 impl Product<'_> {
-    /// M rows of the result, in tiles as wide as four vectors where there are so many columns.
+    /// Some rows of b, where they are or side by side in a buffer. Rows that lie a multiple of 4 KiB apart, as they do in most models,
+    /// all have their place in the same few lines of a cache: where many tiles read them, a copy is worth its time.
     #[inline(always)]
-    fn tall<S: Simd, const M: usize>(&self, simd: S, row: usize, depth: &Range<usize>, into: Into) {
+    fn right<'b, S: Simd>(&'b self, depth: &Range<usize>, buffer: &'b mut Vec<f32>) -> Mat<'b> {
+        let b = self.b.rows_range(depth.clone());
+        if S::REGISTER_COUNT >= 32 || self.c.rows <= 4 * TALL || b.row_stride <= 2 * b.cols {
+            return b;
+        }
+        buffer.clear();
+        for k in 0..b.rows {
+            buffer.extend_from_slice(b.part_of_row(k, &(0..b.cols)));
+        }
+        Mat::new(buffer, b.rows, b.cols)
+    }
+
+    /// Some rows and columns of a: for the same reason copied where they are columns of a row-major matrix, and several tiles read them.
+    #[inline(always)]
+    fn left<'b, S: Simd>(&'b self, rows: Range<usize>, depth: &Range<usize>, buffer: &'b mut Vec<f32>) -> Mat<'b> {
+        let a = self.a.rows_range(rows).columns(depth.clone());
+        if S::REGISTER_COUNT >= 32 || a.row_stride != 1 || self.c.cols <= 2 * S::F32_LANES {
+            return a;
+        }
+        let across = a.t();
+        buffer.resize(across.rows * TALL, 0.0);
+        for (k, to) in buffer.chunks_exact_mut(TALL).enumerate() {
+            // A copy of a length that the compiler knows is two instructions, and any other a call.
+            match across.part_of_row(k, &(0..across.cols)).try_into() {
+                Ok::<&[f32; TALL], _>(whole) => to.copy_from_slice(whole),
+                Err(_) => to[..across.cols].copy_from_slice(across.part_of_row(k, &(0..across.cols))),
+            }
+        }
+        Mat::new(buffer, across.rows, TALL).columns(0..across.cols).t()
+    }
+
+    /// M rows of the result, in tiles as wide as four vectors where there are so many columns, and registers for 24 sums; else two.
+    #[inline(always)]
+    fn tall<S: Simd, const M: usize>(&self, simd: S, row: usize, a: Mat, b: Mat, into: Into) {
         let mut col = 0;
-        while self.c.cols - col >= 4 * S::F32_LANES {
-            self.tile::<S, M, 4>(simd, (row, col), depth, into);
+        while S::REGISTER_COUNT >= 32 && self.c.cols - col >= 4 * S::F32_LANES {
+            self.tile::<S, M, 4>(simd, (row, col), a, b, into);
             col += 4 * S::F32_LANES;
         }
-        if self.c.cols - col >= 2 * S::F32_LANES {
-            self.tile::<S, M, 2>(simd, (row, col), depth, into);
+        while self.c.cols - col >= 2 * S::F32_LANES {
+            self.tile::<S, M, 2>(simd, (row, col), a, b, into);
             col += 2 * S::F32_LANES;
         }
         while self.c.cols > col {
-            self.edge::<S, M>(simd, (row, col), depth, into);
+            self.edge::<S, M>(simd, (row, col), a, b, into);
             col += S::F32_LANES;
         }
     }
@@ -241,16 +284,17 @@ impl Product<'_> {
         &self,
         simd: S,
         (row, col): (usize, usize),
-        depth: &Range<usize>,
+        a: Mat,
+        b: Mat,
         into: Into,
     ) {
         let mut sums = [[S::f32s::zeroed(); V]; M];
-        for k in depth.clone() {
+        for k in 0..b.rows {
             // SAFETY: the vectors are columns `col..col + V * lanes` of row k of b, which `tall` keeps within its columns.
-            let b: [S::f32s; V] = std::array::from_fn(|v| unsafe { self.b.vector(k, col + v * S::F32_LANES) });
+            let b: [S::f32s; V] = std::array::from_fn(|v| unsafe { b.vector(k, col + v * S::F32_LANES) });
             for (m, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: row + m is a row of a, which has as many as c; k is one of its columns.
-                let a = simd.splat_f32s(unsafe { self.a.at(row + m, k) });
+                // SAFETY: a has M rows, and as many columns as b has rows.
+                let a = simd.splat_f32s(unsafe { a.at(m, k) });
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = simd.mul_add_e_f32s(a, b, *sum);
                 }
@@ -265,14 +309,14 @@ impl Product<'_> {
 
     /// M rows by one vector that may reach past the last column.
     #[inline(always)]
-    fn edge<S: Simd, const M: usize>(&self, simd: S, (row, col): (usize, usize), depth: &Range<usize>, into: Into) {
+    fn edge<S: Simd, const M: usize>(&self, simd: S, (row, col): (usize, usize), a: Mat, b: Mat, into: Into) {
         let columns = col..self.c.cols.min(col + S::F32_LANES);
         let mut sums = [S::f32s::zeroed(); M];
-        for k in depth.clone() {
-            let b = simd.partial_load_f32s(self.b.part_of_row(k, &columns));
+        for k in 0..b.rows {
+            let b = simd.partial_load_f32s(b.part_of_row(k, &columns));
             for (m, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: as in `tile`.
-                let a = simd.splat_f32s(unsafe { self.a.at(row + m, k) });
+                let a = simd.splat_f32s(unsafe { a.at(m, k) });
                 *sum = simd.mul_add_e_f32s(a, b, *sum);
             }
         }
@@ -323,6 +367,26 @@ mod tests {
                     });
                 }
             }
+        }
+    }
+
+    /// Blocks of wide matrices, tall enough that both operands are copied where that pays.
+    #[test]
+    fn blocks_of_wider_matrices_agree_with_three_loops_on_every_instruction_set() {
+        let (m, n, k, stride) = (45, 70, 50, 256);
+        let (a, b) = (numbers(k * stride, 1.3), numbers(k * stride, 0.7));
+        for force in arch::available() {
+            arch::with(force, || {
+                let mut c = vec![9.0; m * n];
+                let lhs = Mat::new(&a, k, stride).columns(3..3 + m).t();
+                let rhs = Mat::new(&b, k, stride).columns(5..5 + n);
+                matmul(MatMut::new(&mut c, m, n), lhs, rhs, 1.0, Into::Overwrite, Threads::One);
+                for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                    let expected: f32 = (0..k).map(|l| a[l * stride + 3 + i] * b[l * stride + 5 + j]).sum();
+                    let found = c[i * n + j];
+                    assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
+                }
+            });
         }
     }
 

@@ -15,6 +15,8 @@ fn rows_per_task(rows: usize, cols: usize) -> usize {
 }
 
 /// Calls `f(row number, row)` for every row of `out`, vectorised, over all threads.
+///
+/// `f` must be `#[inline(always)]`, here and below: a closure that is not inlined is compiled for the narrowest instruction set.
 pub(crate) fn for_each(out: &mut Tensor, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     let (rows, cols) = (out.rows(), out.cols());
     if rows * cols == 0 {

@@ -79,7 +79,7 @@ macro_rules! with_function {
 /// `y = f(x)`: `[n, d] -> [n, d]`.
 pub fn forward(activation: Activation, x: &Tensor) -> Tensor {
     let mut y = x.device().scratch(x.rows(), x.cols());
-    with_function!(activation, f => rows::for_each(&mut y, |row, y| {
+    with_function!(activation, f => rows::for_each(&mut y, #[inline(always)] |row, y| {
         for (y, x) in y.iter_mut().zip(x.row(row)) {
             *y = f(*x).0;
         }
@@ -89,7 +89,7 @@ pub fn forward(activation: Activation, x: &Tensor) -> Tensor {
 
 /// `dx = f'(x) dy`, in place of dy.
 pub fn backward(activation: Activation, x: &Tensor, dy: &mut Tensor) {
-    with_function!(activation, f => rows::for_each(dy, |row, dy| {
+    with_function!(activation, f => rows::for_each(dy, #[inline(always)] |row, dy| {
         for (dy, x) in dy.iter_mut().zip(x.row(row)) {
             *dy *= f(*x).1;
         }
@@ -100,7 +100,7 @@ pub fn backward(activation: Activation, x: &Tensor, dy: &mut Tensor) {
 pub fn gated_forward(activation: Activation, x: &Tensor) -> Tensor {
     let width = x.cols() / 2;
     let mut y = x.device().scratch(x.rows(), width);
-    with_function!(activation, f => rows::for_each(&mut y, |row, y| {
+    with_function!(activation, f => rows::for_each(&mut y, #[inline(always)] |row, y| {
         let (gate, up) = x.row(row).split_at(width);
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
             *y = f(*gate).0 * up;
@@ -113,7 +113,7 @@ pub fn gated_forward(activation: Activation, x: &Tensor) -> Tensor {
 pub fn gated_backward(activation: Activation, x: &Tensor, dy: &Tensor) -> Tensor {
     let width = dy.cols();
     let mut dx = x.device().scratch(x.rows(), 2 * width);
-    with_function!(activation, f => rows::for_each(&mut dx, |row, dx| {
+    with_function!(activation, f => rows::for_each(&mut dx, #[inline(always)] |row, dx| {
         let (gate, up) = x.row(row).split_at(width);
         let (d_gate, d_up) = dx.split_at_mut(width);
         for (((dg, du), dy), (gate, up)) in d_gate.iter_mut().zip(d_up).zip(dy.row(row)).zip(gate.iter().zip(up)) {

@@ -38,16 +38,20 @@ pub fn in_place(x: &mut Tensor, dropout: &Dropout) {
     // One hash decides for four channels, by 16 bits each.
     let threshold = (f64::from(dropout.rate) * 2f64.powi(16)).round() as u16;
     let grow = 1.0 / (1.0 - dropout.rate);
-    rows::for_each(x, |row, x| {
-        let key = mix(dropout.seed ^ mix(dropout.row_keys[row]));
-        for (group, x) in x.chunks_mut(4).enumerate() {
-            let bits = mix(key.wrapping_add(group as u64));
-            for (i, x) in x.iter_mut().enumerate() {
-                let kept = (bits >> (16 * i)) as u16 >= threshold;
-                *x *= if kept { grow } else { 0.0 };
+    rows::for_each(
+        x,
+        #[inline(always)]
+        |row, x| {
+            let key = mix(dropout.seed ^ mix(dropout.row_keys[row]));
+            for (group, x) in x.chunks_mut(4).enumerate() {
+                let bits = mix(key.wrapping_add(group as u64));
+                for (i, x) in x.iter_mut().enumerate() {
+                    let kept = (bits >> (16 * i)) as u16 >= threshold;
+                    *x *= if kept { grow } else { 0.0 };
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 #[cfg(test)]

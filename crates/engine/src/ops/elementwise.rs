@@ -7,12 +7,20 @@ use crate::cpu::simd::axpy;
 /// `x += y`: the residual connection, whose backward pass is the identity on both.
 pub fn add(x: &mut Tensor, y: &Tensor) {
     assert_eq!((x.rows(), x.cols()), (y.rows(), y.cols()));
-    rows::for_each(x, |row, x| axpy(x, 1.0, y.row(row)));
+    rows::for_each(
+        x,
+        #[inline(always)]
+        |row, x| axpy(x, 1.0, y.row(row)),
+    );
 }
 
 /// `x *= factor`.
 pub fn scale(x: &mut Tensor, factor: f32) {
-    rows::for_each(x, |_, x| crate::cpu::simd::scale(x, factor));
+    rows::for_each(
+        x,
+        #[inline(always)]
+        |_, x| crate::cpu::simd::scale(x, factor),
+    );
 }
 
 /// `Σ x²`, in f64 and in a fixed order.

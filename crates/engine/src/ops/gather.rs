@@ -6,24 +6,36 @@ use crate::{Columns, Tensor, Weight};
 /// Row i of the result is row `ids[i]` of the table: `[n, d]`.
 pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
     let mut out = table.device().scratch(ids.len(), table.inputs());
-    rows::for_each(&mut out, |row, out| {
-        table.panels().for_output(ids[row] as usize, |column, value| out[column] = value);
-    });
+    rows::for_each(
+        &mut out,
+        #[inline(always)]
+        |row, out| {
+            table.panels().for_output(ids[row] as usize, |column, value| out[column] = value);
+        },
+    );
     out
 }
 
 /// Adds row `ids[i]` of the table to row i of `x`.
 pub fn embed_add(x: &mut Tensor, table: &Weight, ids: &[u32]) {
     assert_eq!(x.rows(), ids.len());
-    rows::for_each(x, |row, x| {
-        table.panels().for_output(ids[row] as usize, |column, value| x[column] += value);
-    });
+    rows::for_each(
+        x,
+        #[inline(always)]
+        |row, x| {
+            table.panels().for_output(ids[row] as usize, |column, value| x[column] += value);
+        },
+    );
 }
 
 /// Row i of the result is row `ids[i]` of `x`: `[n, d]`.
 pub fn forward(x: &Tensor, ids: &[u32]) -> Tensor {
     let mut out = x.device().scratch(ids.len(), x.cols());
-    rows::for_each(&mut out, |row, out| out.copy_from_slice(x.row(ids[row] as usize)));
+    rows::for_each(
+        &mut out,
+        #[inline(always)]
+        |row, out| out.copy_from_slice(x.row(ids[row] as usize)),
+    );
     out
 }
 

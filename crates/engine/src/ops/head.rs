@@ -89,7 +89,11 @@ pub fn forward(hidden: &Tensor, weight: &Weight, wanted: &Wanted, keep: Keep) ->
         logits: vec![f32::NEG_INFINITY; wanted.targets.len()],
         expected: (keep == Keep::ForBackward).then(|| hidden.device().zeros(n, d)),
     };
-    rows::for_each(&mut pass.state, |_, state| state[MAX] = f32::NEG_INFINITY);
+    rows::for_each(
+        &mut pass.state,
+        #[inline(always)]
+        |_, state| state[MAX] = f32::NEG_INFINITY,
+    );
     for chunk in chunks(weight.outputs()) {
         pass.take(weight, chunk);
     }
@@ -124,19 +128,28 @@ impl OnlineSoftmax<'_> {
     fn take(&mut self, weight: &Weight, chunk: Range<usize>) {
         let mut logits = chunk_logits(&self.hidden, weight, self.wanted, chunk.clone());
         self.pick_targets(&logits, chunk.clone());
-        rows::for_each_pair(&mut logits, &mut self.state, |_, logits, state| {
-            let max = state[MAX].max(simd::max(logits));
-            if max == f32::NEG_INFINITY {
-                logits.fill(0.0);
-                state[RESCALE] = 1.0;
-                return;
-            }
-            state[RESCALE] = simd::exp(state[MAX] - max);
-            state[SUM] = state[SUM] * state[RESCALE] + simd::exp_in_place(logits, max);
-            state[MAX] = max;
-        });
+        rows::for_each_pair(
+            &mut logits,
+            &mut self.state,
+            #[inline(always)]
+            |_, logits, state| {
+                let max = state[MAX].max(simd::max(logits));
+                if max == f32::NEG_INFINITY {
+                    logits.fill(0.0);
+                    state[RESCALE] = 1.0;
+                    return;
+                }
+                state[RESCALE] = simd::exp(state[MAX] - max);
+                state[SUM] = state[SUM] * state[RESCALE] + simd::exp_in_place(logits, max);
+                state[MAX] = max;
+            },
+        );
         if let Some(expected) = &mut self.expected {
-            rows::for_each(expected, |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]));
+            rows::for_each(
+                expected,
+                #[inline(always)]
+                |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]),
+            );
             let probabilities = weight.panels().operand(logits.view().rows_view(), 1.0);
             weight.panels().backward(panels_of(&chunk), &probabilities, Start::There, expected.target());
         }
@@ -157,7 +170,11 @@ impl OnlineSoftmax<'_> {
         let lse: Vec<f32> =
             (0..self.state.rows()).map(|row| self.state.row(row)[MAX] + self.state.row(row)[SUM].ln()).collect();
         if let Some(expected) = &mut self.expected {
-            rows::for_each(expected, |row, expected| simd::scale(expected, 1.0 / self.state.row(row)[SUM]));
+            rows::for_each(
+                expected,
+                #[inline(always)]
+                |row, expected| simd::scale(expected, 1.0 / self.state.row(row)[SUM]),
+            );
         }
         let mut log_probs = self.logits;
         for (row, lse) in lse.iter().enumerate() {
@@ -176,11 +193,15 @@ fn chunk_logits(hidden: &Operand, weight: &Weight, wanted: &Wanted, chunk: Range
     let mut logits = weight.device().scratch(hidden.rows(), chunk.len());
     weight.panels().forward(panels_of(&chunk), hidden, Start::Zero, logits.target());
     if wanted.row_mask.iter().any(Option::is_some) {
-        rows::for_each(&mut logits, |row, logits| {
-            if let Some(mask) = wanted.mask_of(row) {
-                apply_mask(logits, mask, chunk.start);
-            }
-        });
+        rows::for_each(
+            &mut logits,
+            #[inline(always)]
+            |row, logits| {
+                if let Some(mask) = wanted.mask_of(row) {
+                    apply_mask(logits, mask, chunk.start);
+                }
+            },
+        );
     }
     logits
 }
@@ -207,18 +228,22 @@ pub(super) fn apply_mask(logits: &mut [f32], mask: MaskBits, first: usize) {
 pub fn backward_hidden(wanted: &Wanted, weight: &Weight, scored: &Scored, coefficients: &[f32], dh: &mut Tensor) {
     let expected = scored.expected.as_ref().expect("a forward pass that keeps E_p[w]");
     let scale = wanted.inverse_temperature;
-    rows::for_each(dh, |row, dh| {
-        let range = wanted.offsets[row]..wanted.offsets[row + 1];
-        let mut total = 0.0;
-        for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
-            if *c != 0.0 {
-                assert!(wanted.mask_of(row).is_none_or(|mask| allows(mask, *target as usize)), "a masked target");
-                weight.panels().for_output(*target as usize, |i, weight| dh[i] += scale * c * weight);
-                total += c;
+    rows::for_each(
+        dh,
+        #[inline(always)]
+        |row, dh| {
+            let range = wanted.offsets[row]..wanted.offsets[row + 1];
+            let mut total = 0.0;
+            for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
+                if *c != 0.0 {
+                    assert!(wanted.mask_of(row).is_none_or(|mask| allows(mask, *target as usize)), "a masked target");
+                    weight.panels().for_output(*target as usize, |i, weight| dh[i] += scale * c * weight);
+                    total += c;
+                }
             }
-        }
-        simd::axpy(dh, -scale * total, expected.row(row));
-    });
+            simd::axpy(dh, -scale * total, expected.row(row));
+        },
+    );
 }
 
 /// `dW_v += Σ_r (c_r[v is a target] - C_r p_r(v)) h_r / T` with `C_r = Σ_y c_y`: a second pass over the vocabulary,
@@ -237,17 +262,21 @@ pub fn backward_weight(
     let operand = weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature);
     for chunk in chunks(vocabulary) {
         let mut slopes = chunk_logits(&operand, weight, wanted, chunk.clone());
-        rows::for_each(&mut slopes, |row, slopes| {
-            for slope in slopes.iter_mut() {
-                *slope = -totals[row] * simd::exp(*slope - scored.lse[row]);
-            }
-            let range = wanted.offsets[row]..wanted.offsets[row + 1];
-            for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
-                if chunk.contains(&(*target as usize)) {
-                    slopes[*target as usize - chunk.start] += c;
+        rows::for_each(
+            &mut slopes,
+            #[inline(always)]
+            |row, slopes| {
+                for slope in slopes.iter_mut() {
+                    *slope = -totals[row] * simd::exp(*slope - scored.lse[row]);
                 }
-            }
-        });
+                let range = wanted.offsets[row]..wanted.offsets[row + 1];
+                for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
+                    if chunk.contains(&(*target as usize)) {
+                        slopes[*target as usize - chunk.start] += c;
+                    }
+                }
+            },
+        );
         let block = &mut dw.host_mut()[chunk.start * d..chunk.end * d];
         let block = MatMut::new(block, chunk.len(), d);
         let scale = wanted.inverse_temperature;

@@ -15,13 +15,17 @@ fn statistics(x: &[f32], eps: f32) -> (f32, f32) {
 pub fn forward(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
     let mut y = x.device().scratch(x.rows(), x.cols());
     let (weight, bias) = (weight.host(), bias.host());
-    rows::for_each(&mut y, |row, y| {
-        let x = x.row(row);
-        let (mean, inverse) = statistics(x, eps);
-        for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-            *y = (x - mean) * inverse * w + b;
-        }
-    });
+    rows::for_each(
+        &mut y,
+        #[inline(always)]
+        |row, y| {
+            let x = x.row(row);
+            let (mean, inverse) = statistics(x, eps);
+            for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                *y = (x - mean) * inverse * w + b;
+            }
+        },
+    );
     y
 }
 
@@ -29,18 +33,23 @@ pub fn forward(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
 pub fn backward_input(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, dx: &mut Tensor) {
     let weight = weight.host();
     let mut g = dy.clone();
-    rows::for_each_pair(dx, &mut g, |row, dx, g| {
-        let x = x.row(row);
-        let (mean, inverse) = statistics(x, eps);
-        for (g, w) in g.iter_mut().zip(weight) {
-            *g *= w;
-        }
-        let g_mean = sum(g) / x.len() as f32;
-        let along = centred_dot(g, x, mean) * inverse * inverse / x.len() as f32;
-        for ((dx, g), x) in dx.iter_mut().zip(g.iter()).zip(x) {
-            *dx += inverse * (g - g_mean - (x - mean) * along);
-        }
-    });
+    rows::for_each_pair(
+        dx,
+        &mut g,
+        #[inline(always)]
+        |row, dx, g| {
+            let x = x.row(row);
+            let (mean, inverse) = statistics(x, eps);
+            for (g, w) in g.iter_mut().zip(weight) {
+                *g *= w;
+            }
+            let g_mean = sum(g) / x.len() as f32;
+            let along = centred_dot(g, x, mean) * inverse * inverse / x.len() as f32;
+            for ((dx, g), x) in dx.iter_mut().zip(g.iter()).zip(x) {
+                *dx += inverse * (g - g_mean - (x - mean) * along);
+            }
+        },
+    );
 }
 
 /// `Σ g (x - mean)`, without the cancellation of subtracting two large sums.
@@ -61,13 +70,18 @@ fn centred_dot(g: &[f32], x: &[f32], mean: f32) -> f32 {
 
 /// `dw += Σ_rows dy x̂`, `db += Σ_rows dy`: both `[1, d]`. Only where they are trained.
 pub fn backward_weight(dy: &Tensor, x: &Tensor, eps: f32, dw: &mut Tensor, db: &mut Tensor) {
-    rows::accumulate(dw.host_mut(), x.rows(), |row, sums| {
-        let (x, dy) = (x.row(row), dy.row(row));
-        let (mean, inverse) = statistics(x, eps);
-        for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
-            *sum += dy * (x - mean) * inverse;
-        }
-    });
+    rows::accumulate(
+        dw.host_mut(),
+        x.rows(),
+        #[inline(always)]
+        |row, sums| {
+            let (x, dy) = (x.row(row), dy.row(row));
+            let (mean, inverse) = statistics(x, eps);
+            for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
+                *sum += dy * (x - mean) * inverse;
+            }
+        },
+    );
     super::linear::backward_bias(dy, db);
 }
 

@@ -33,11 +33,16 @@ pub fn backward_weight(dy: &Tensor, x: &Tensor, dw: &mut Tensor) {
 
 /// `db += Σ_rows dy`: db `[1, out]`. Only for biases that are trained.
 pub fn backward_bias(dy: &Tensor, db: &mut Tensor) {
-    rows::accumulate(db.host_mut(), dy.rows(), |row, sums| {
-        for (sum, value) in sums.iter_mut().zip(dy.row(row)) {
-            *sum += value;
-        }
-    });
+    rows::accumulate(
+        db.host_mut(),
+        dy.rows(),
+        #[inline(always)]
+        |row, sums| {
+            for (sum, value) in sums.iter_mut().zip(dy.row(row)) {
+                *sum += value;
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -13,31 +13,39 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 pub fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
     let mut y = x.device().scratch(x.rows(), x.cols());
     let weight = weight.host();
-    rows::for_each(&mut y, |row, y| {
-        let x = x.row(row);
-        let inverse = inverse_rms(x, eps);
-        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * inverse * w;
-        }
-    });
+    rows::for_each(
+        &mut y,
+        #[inline(always)]
+        |row, y| {
+            let x = x.row(row);
+            let inverse = inverse_rms(x, eps);
+            for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+                *y = x * inverse * w;
+            }
+        },
+    );
     y
 }
 
 /// With g = w dy and r = 1 / rms: `dx += r g - x r³ mean(g x)`.
 pub fn backward_input(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, dx: &mut Tensor) {
     let weight = weight.host();
-    rows::for_each(dx, |row, dx| {
-        let (x, dy) = (x.row(row), dy.row(row));
-        let inverse = inverse_rms(x, eps);
-        // Normalised first, then weighted: the same three passes that the forward pass makes.
-        for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
-            *dx += inverse * dy * w;
-        }
-        let along = weighted_dot(dy, weight, x) * inverse * inverse * inverse / x.len() as f32;
-        for (dx, x) in dx.iter_mut().zip(x) {
-            *dx -= along * x;
-        }
-    });
+    rows::for_each(
+        dx,
+        #[inline(always)]
+        |row, dx| {
+            let (x, dy) = (x.row(row), dy.row(row));
+            let inverse = inverse_rms(x, eps);
+            // Normalised first, then weighted: the same three passes that the forward pass makes.
+            for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
+                *dx += inverse * dy * w;
+            }
+            let along = weighted_dot(dy, weight, x) * inverse * inverse * inverse / x.len() as f32;
+            for (dx, x) in dx.iter_mut().zip(x) {
+                *dx -= along * x;
+            }
+        },
+    );
 }
 
 #[inline(always)]
@@ -57,13 +65,18 @@ fn weighted_dot(dy: &[f32], weight: &[f32], x: &[f32]) -> f32 {
 
 /// `dw += Σ_rows dy x / rms`: dw `[1, d]`. Only where the weight is trained.
 pub fn backward_weight(dy: &Tensor, x: &Tensor, eps: f32, dw: &mut Tensor) {
-    rows::accumulate(dw.host_mut(), x.rows(), |row, sums| {
-        let (x, dy) = (x.row(row), dy.row(row));
-        let inverse = inverse_rms(x, eps);
-        for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
-            *sum += dy * x * inverse;
-        }
-    });
+    rows::accumulate(
+        dw.host_mut(),
+        x.rows(),
+        #[inline(always)]
+        |row, sums| {
+            let (x, dy) = (x.row(row), dy.row(row));
+            let inverse = inverse_rms(x, eps);
+            for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
+                *sum += dy * x * inverse;
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -54,16 +54,20 @@ fn rotate(x: &mut Tensor, columns: Range<usize>, depths: &[u32], table: &RopeTab
     assert_eq!(x.rows(), depths.len());
     let half = table.cos.cols();
     let sign = if turn == Turn::Forward { 1.0 } else { -1.0 };
-    rows::for_each(x, |row, x| {
-        let (cos, sin) = (table.cos.row(depths[row] as usize), table.sin.row(depths[row] as usize));
-        for head in x[columns.clone()].chunks_exact_mut(2 * half) {
-            let (low, high) = head.split_at_mut(half);
-            for (((a, b), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-                let sin = sin * sign;
-                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    rows::for_each(
+        x,
+        #[inline(always)]
+        |row, x| {
+            let (cos, sin) = (table.cos.row(depths[row] as usize), table.sin.row(depths[row] as usize));
+            for head in x[columns.clone()].chunks_exact_mut(2 * half) {
+                let (low, high) = head.split_at_mut(half);
+                for (((a, b), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                    let sin = sin * sign;
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 #[cfg(test)]

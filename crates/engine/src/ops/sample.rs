@@ -72,13 +72,18 @@ impl Sampled {
 pub fn categorical(mut logits: Tensor, distributions: &[Distribution]) -> Sampled {
     assert_eq!(logits.rows(), distributions.len());
     let mut drawn: Vec<(u32, f64)> = vec![(0, 0.0); distributions.len()];
-    rows::for_each_with(&mut logits, &mut drawn, |row, logits, drawn| {
-        let wish = &distributions[row];
-        simd::scale(logits, wish.inverse_temperature);
-        super::head::apply_mask(logits, wish.mask, 0);
-        truncate::apply(logits, wish.truncation);
-        *drawn = invert(logits, wish.uniform);
-    });
+    rows::for_each_with(
+        &mut logits,
+        &mut drawn,
+        #[inline(always)]
+        |row, logits, drawn| {
+            let wish = &distributions[row];
+            simd::scale(logits, wish.inverse_temperature);
+            super::head::apply_mask(logits, wish.mask, 0);
+            truncate::apply(logits, wish.truncation);
+            *drawn = invert(logits, wish.uniform);
+        },
+    );
     let (ids, lse) = drawn.into_iter().unzip();
     Sampled { ids, distributions: Distributions { logits, lse } }
 }
@@ -87,11 +92,16 @@ pub fn categorical(mut logits: Tensor, distributions: &[Distribution]) -> Sample
 pub fn normalise(mut logits: Tensor, masks: &[MaskBits]) -> Distributions {
     assert_eq!(logits.rows(), masks.len());
     let mut lse = vec![0.0; masks.len()];
-    rows::for_each_with(&mut logits, &mut lse, |row, logits, lse| {
-        super::head::apply_mask(logits, masks[row], 0);
-        let max = simd::max(logits);
-        *lse = f64::from(max) + mass(logits, max).ln();
-    });
+    rows::for_each_with(
+        &mut logits,
+        &mut lse,
+        #[inline(always)]
+        |row, logits, lse| {
+            super::head::apply_mask(logits, masks[row], 0);
+            let max = simd::max(logits);
+            *lse = f64::from(max) + mass(logits, max).ln();
+        },
+    );
     Distributions { logits, lse }
 }
 
@@ -101,7 +111,12 @@ const BLOCK: usize = 256;
 /// `Σ exp(logit - max)`
 #[inline(always)]
 fn mass(logits: &[f32], max: f32) -> f64 {
-    logits.chunks(BLOCK).map(|block| block_mass(block, max)).sum()
+    // A plain loop: a closure that is not inlined would lose the instruction set.
+    let mut total = 0.0;
+    for block in logits.chunks(BLOCK) {
+        total += block_mass(block, max);
+    }
+    total
 }
 
 /// The same of up to [`BLOCK`] logits.

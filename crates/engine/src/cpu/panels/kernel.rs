@@ -40,6 +40,17 @@ pub(super) struct PanelProduct<'a, L, X> {
     pub y: SharedRows<'a>,
     pub columns: Range<usize>,
     pub start: Start<'a>,
+    /// Addresses that the product after this one reads first, to be fetched meanwhile.
+    pub ahead: Range<usize>,
+}
+
+/// Steps between two requests for memory.
+const STEPS: usize = 32;
+
+/// Part i of n equal parts of some addresses.
+#[inline(always)]
+fn share(range: &Range<usize>, i: usize, n: usize) -> Range<usize> {
+    range.start + i * range.len() / n..range.start + (i + 1) * range.len() / n
 }
 
 impl<L, X> PanelProduct<'_, L, X> {
@@ -77,8 +88,8 @@ impl<L, X> PanelProduct<'_, L, X> {
     }
 }
 
-/// Calls a method with the height of a tile as a constant.
-macro_rules! with_height {
+/// Calls a method with the height of a tile of up to 6 rows as a constant.
+macro_rules! with_low_height {
     ($height:expr, $this:ident.$method:ident::<_ $(, $generic:tt)*>($($argument:expr),*)) => {
         match $height {
             1 => $this.$method::<1 $(, $generic)*>($($argument),*),
@@ -86,13 +97,23 @@ macro_rules! with_height {
             3 => $this.$method::<3 $(, $generic)*>($($argument),*),
             4 => $this.$method::<4 $(, $generic)*>($($argument),*),
             5 => $this.$method::<5 $(, $generic)*>($($argument),*),
-            6 => $this.$method::<6 $(, $generic)*>($($argument),*),
+            _ => $this.$method::<6 $(, $generic)*>($($argument),*),
+        }
+    };
+}
+pub(super) use with_low_height;
+
+/// The same for tiles of any height.
+macro_rules! with_height {
+    ($height:expr, $this:ident.$method:ident::<_ $(, $generic:tt)*>($($argument:expr),*)) => {
+        match $height {
             7 => $this.$method::<7 $(, $generic)*>($($argument),*),
             8 => $this.$method::<8 $(, $generic)*>($($argument),*),
             9 => $this.$method::<9 $(, $generic)*>($($argument),*),
             10 => $this.$method::<10 $(, $generic)*>($($argument),*),
             11 => $this.$method::<11 $(, $generic)*>($($argument),*),
-            _ => $this.$method::<12 $(, $generic)*>($($argument),*),
+            12 => $this.$method::<12 $(, $generic)*>($($argument),*),
+            low => $crate::cpu::panels::kernel::with_low_height!(low, $this.$method::<_ $(, $generic)*>($($argument),*)),
         }
     };
 }
@@ -101,42 +122,61 @@ pub(super) use with_height;
 impl Job for PanelProduct<'_, Line, f32> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for tile in &self.x.tiles {
-            match S::F32_LANES {
-                16 => with_height!(tile.len(), self.singles::<_, S, 2>(simd, tile)),
-                8 => with_height!(tile.len(), self.singles::<_, S, 4>(simd, tile)),
-                _ => with_height!(tile.len(), self.singles::<_, S, 8>(simd, tile)),
+        for (i, tile) in self.x.tiles.iter().enumerate() {
+            let ahead = &share(&self.ahead, i, self.x.tiles.len());
+            match (S::F32_LANES, S::REGISTER_COUNT) {
+                (16, _) => with_height!(tile.len(), self.singles::<_, S, 2>(simd, tile, ahead)),
+                (_, 32) => with_low_height!(tile.len(), self.singles::<_, S, 4>(simd, tile, ahead)),
+                _ => with_low_height!(tile.len(), self.singles::<_, S, 2>(simd, tile, ahead)),
             }
         }
     }
 }
 
 impl PanelProduct<'_, Line, f32> {
-    /// M rows by V vectors in registers.
+    /// M rows by one panel, of which V vectors at a time are in registers.
     #[inline(always)]
-    fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, tile: &Range<usize>) {
-        let mut sums = [[S::f32s::zeroed(); V]; M];
+    fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, tile: &Range<usize>, ahead: &Range<usize>) {
         let x = self.x.part(tile, &self.steps);
-        for (x, line) in x.chunks_exact(M).zip(self.lines) {
-            let weights: &[S::f32s] = cast_slice(&line.0);
-            for (x, sums) in x.iter().zip(&mut sums) {
-                let x = simd.splat_f32s(*x);
-                for (sum, weight) in sums.iter_mut().zip(&weights[..V]) {
-                    *sum = simd.mul_add_e_f32s(x, *weight, *sum);
-                }
-            }
-        }
+        let parts = WIDTH / (V * S::F32_LANES);
         // A copy in memory: the sums themselves must stay in registers.
         let mut lines = [[0.0; WIDTH]; M];
-        for (line, sums) in lines.iter_mut().zip(&sums) {
-            let line: &mut [S::f32s] = cast_slice_mut(line);
-            for (line, sum) in line.iter_mut().zip(sums) {
-                *line = *sum;
+        for part in 0..parts {
+            let sums = self.sums::<M, S, V>(simd, x, part, &share(ahead, part, parts));
+            for (line, sums) in lines.iter_mut().zip(&sums) {
+                let (line, _) = cast_slice_mut::<f32, S::f32s>(line).as_chunks_mut::<V>();
+                line[part] = *sums;
             }
         }
         for (row, line) in tile.clone().zip(&lines) {
             self.finish(row, line);
         }
+    }
+
+    /// The sums of M rows with vectors `V part..V part + V` of the panel.
+    #[inline(always)]
+    fn sums<const M: usize, S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        x: &[f32],
+        part: usize,
+        ahead: &Range<usize>,
+    ) -> [[S::f32s; V]; M] {
+        let mut sums = [[S::f32s::zeroed(); V]; M];
+        let requests = self.lines.len().div_ceil(STEPS);
+        for (i, (x, lines)) in x.chunks(M * STEPS).zip(self.lines.chunks(STEPS)).enumerate() {
+            native::fetch(share(ahead, i, requests));
+            for (x, line) in x.chunks_exact(M).zip(lines) {
+                let (weights, _) = cast_slice::<f32, S::f32s>(&line.0).as_chunks::<V>();
+                for (x, sums) in x.iter().zip(&mut sums) {
+                    let x = simd.splat_f32s(*x);
+                    for (sum, weight) in sums.iter_mut().zip(&weights[part]) {
+                        *sum = simd.mul_add_e_f32s(x, *weight, *sum);
+                    }
+                }
+            }
+        }
+        sums
     }
 }
 

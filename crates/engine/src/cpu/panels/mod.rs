@@ -158,6 +158,20 @@ struct Shape {
 trait Strips: Sync {
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line];
     fn pairs<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine];
+    /// Where the values lie that a strip is made of, if that is one place.
+    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize>;
+}
+
+/// Where the values lie of the strip that comes after the one that begins at `first`: further down the part, or on top of the next.
+fn ahead(strips: &impl Strips, shape: Shape, part: usize, first: usize, depth_of_strip: usize) -> Range<usize> {
+    let next = first + depth_of_strip;
+    match (next < shape.depth, part + 1 < shape.parts) {
+        // With AVX-512 it was not measured.
+        _ if arch::is_avx512() => 0..0,
+        (true, _) => strips.addresses(part, next..shape.depth.min(next + depth_of_strip)),
+        (false, true) => strips.addresses(part + 1, 0..shape.depth.min(depth_of_strip)),
+        (false, false) => 0..0,
+    }
 }
 
 /// `y[:, columns of part] = start + x strips[part]` for all parts; `place` names a part's columns and what they start from.
@@ -190,7 +204,8 @@ fn multiply<'a>(
                         #[inline(always)]
                         || strips.lines(part, depth.clone(), singles),
                     );
-                    arch::run(PanelProduct { lines, x, steps: depth, y, columns, start });
+                    let ahead = ahead(strips, shape, part, first, depth_of_strip);
+                    arch::run(PanelProduct { lines, x, steps: depth, y, columns, start, ahead });
                 }
                 Operand::Pairs(x) => {
                     let lines = vectorised(
@@ -198,7 +213,7 @@ fn multiply<'a>(
                         || strips.pairs(part, depth.clone(), pairs),
                     );
                     let steps = depth.start / 2..depth.end.div_ceil(2);
-                    PanelProduct { lines, x, steps, y, columns, start }.run_pairs();
+                    PanelProduct { lines, x, steps, y, columns, start, ahead: 0..0 }.run_pairs();
                 }
             }
             start = Start::There;
@@ -221,6 +236,10 @@ impl Strips for Forward<'_> {
     #[inline(always)]
     fn pairs<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
+    }
+
+    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize> {
+        self.weight.store.addresses(self.weight.inputs, self.first + part, depth)
     }
 }
 
@@ -250,11 +269,11 @@ impl Strips for Backward<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         scratch.clear();
-        let (mut buffer, fast) = (Vec::new(), arch::is_avx512());
+        let (mut buffer, fast) = (Vec::new(), native::has_transposes());
         for (panel, outputs) in self.panels(depth) {
             let from = self.weight.store.lines(self.weight.inputs, panel, self.inputs(part), &mut buffer);
             if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
-                scratch.extend(native::transpose_lines(from));
+                native::transpose_lines(from, scratch);
                 continue;
             }
             for output in 0..outputs {
@@ -283,6 +302,11 @@ impl Strips for Backward<'_> {
             }
         }
         scratch
+    }
+
+    /// Every panel has its own.
+    fn addresses(&self, _: usize, _: Range<usize>) -> Range<usize> {
+        0..0
     }
 }
 

@@ -1,5 +1,7 @@
 //! What other architectures have no instructions for: weights in bf16 are widened to f32 instead.
 
+use std::ops::Range;
+
 use super::WIDTH;
 use super::kernel::PanelProduct;
 use super::store::{Line, PairLine};
@@ -9,22 +11,31 @@ pub(super) fn run_pairs(_: &PanelProduct<PairLine, u32>) {
     unreachable!("no instruction of this CPU multiplies pairs of bf16");
 }
 
-/// Never called: only AVX-512 has these transposes.
-pub(super) fn transpose_lines(_: &[Line; WIDTH]) -> [Line; WIDTH] {
-    unreachable!("only AVX-512 has these transposes");
+/// Leaves it to the CPU to see what is read next.
+#[inline(always)]
+pub(super) fn fetch(_: Range<usize>) {}
+
+/// Whether there are fast transposes of f32.
+pub(super) fn has_transposes() -> bool {
+    false
+}
+
+/// Never called: only x86-64 has these transposes.
+pub(super) fn transpose_lines(_: &[Line; WIDTH], _: &mut Vec<Line>) {
+    unreachable!("only x86-64 has these transposes");
 }
 
 /// Never called, as above.
 pub(super) fn transpose_pairs(_: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
-    unreachable!("only AVX-512 has these transposes");
+    unreachable!("only x86-64 has these transposes");
 }
 
 /// Never called, as above.
 pub(super) fn pack_singles<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [f32]) {
-    unreachable!("only AVX-512 has these transposes");
+    unreachable!("only x86-64 has these transposes");
 }
 
 /// Never called, as above.
 pub(super) fn pack_pairs<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [u32]) {
-    unreachable!("only AVX-512 has these transposes");
+    unreachable!("only x86-64 has these transposes");
 }

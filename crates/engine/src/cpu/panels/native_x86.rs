@@ -1,11 +1,14 @@
 //! What this architecture has instructions for: products of pairs of bf16 (AVX512-BF16), and fast transposes
-//! (AVX-512).
+//! (AVX-512, and AVX2 in a file of its own).
+
+#[path = "native_x86_avx2.rs"]
+mod avx2;
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_mask_storeu_epi32,
-    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
 use std::ops::Range;
@@ -63,8 +66,31 @@ fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M]
     lines
 }
 
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
+
+/// Asks for some addresses to be brought to the second-level cache.
+#[inline(always)]
+pub(super) fn fetch(addresses: Range<usize>) {
+    let mut address = addresses.start.next_multiple_of(CACHE_LINE);
+    while address < addresses.end {
+        // SAFETY: asking for any address is allowed; nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address as *const i8) };
+        address += CACHE_LINE;
+    }
+}
+
+/// Whether there are fast transposes of f32.
+pub(super) fn has_transposes() -> bool {
+    arch::is_avx512() || arch::is_avx2()
+}
+
 /// A tile of scaled rows in the order in which a kernel reads it.  `[row]` to `[value, row]`
 pub(super) fn pack_singles<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [f32]) {
+    if arch::is_avx2() {
+        // SAFETY: the CPU has the features, as just asked.
+        return unsafe { avx2::pack_singles(height, row, scale, to) };
+    }
     assert!(arch::is_avx512() && height <= LANES);
     // SAFETY: the CPU has the features, as just asserted, and numbers of 32 bits are numbers of 32 bits.
     unsafe {
@@ -120,11 +146,15 @@ unsafe fn pack<'a>(
     }
 }
 
-/// Lines of 32 inputs as lines of 32 outputs.
-pub(super) fn transpose_lines(from: &[Line; WIDTH]) -> [Line; WIDTH] {
+/// Appends lines of 32 inputs as lines of 32 outputs.
+pub(super) fn transpose_lines(from: &[Line; WIDTH], to: &mut Vec<Line>) {
+    if arch::is_avx2() {
+        // SAFETY: the CPU has the features, as just asked.
+        return unsafe { avx2::transpose_lines(from, to) };
+    }
     assert!(arch::is_avx512());
     // SAFETY: the CPU has the features, as just asserted.
-    unsafe { transpose_lines_avx512(from) }
+    to.extend(unsafe { transpose_lines_avx512(from) });
 }
 
 /// Pairs over 32 inputs as pairs over 32 outputs.

@@ -133,6 +133,20 @@ impl Store {
         }
     }
 
+    /// Where a panel's values of some of its inputs lie, scales not counted.
+    pub(super) fn addresses(&self, inputs: usize, panel: usize, range: Range<usize>) -> Range<usize> {
+        fn of<T>(values: &[T]) -> Range<usize> {
+            let Range { start, end } = values.as_ptr_range();
+            start as usize..end as usize
+        }
+        let part = panel * inputs + range.start..panel * inputs + range.end;
+        match self {
+            Self::F32(lines) => of(&lines[part]),
+            Self::Bf16(lines) => of(&lines[panel * inputs.div_ceil(2)..][range.start / 2..range.end.div_ceil(2)]),
+            Self::Int8(lines, _) => of(&lines[part]),
+        }
+    }
+
     /// A panel's lines of some of its inputs: as they are stored, or made in `scratch`.
     #[inline(always)]
     pub(super) fn lines<'a>(
@@ -148,10 +162,12 @@ impl Store {
         match self {
             Self::F32(lines) => return &lines[part],
             Self::Bf16(lines) => {
+                debug_assert!(range.start.is_multiple_of(2));
                 let lines = &lines[panel * inputs.div_ceil(2)..];
-                for input in range {
-                    scratch.push(widen(&lines[input / 2], input % 2));
+                for line in &lines[range.start / 2..range.end.div_ceil(2)] {
+                    scratch.extend_from_slice(&widen(line));
                 }
+                scratch.truncate(range.len());
             }
             Self::Int8(lines, scales) => {
                 let (lines, scales) = (&lines[panel * inputs..], &scales[panel * inputs.div_ceil(BLOCK)..]);
@@ -203,15 +219,15 @@ fn pack_pair(pair: &[f32]) -> u32 {
     to_bf16(pair[0]) | pair.get(1).map_or(0, |odd| to_bf16(*odd) << 16)
 }
 
-/// One input's weights out of a pair.
+/// Both inputs' weights of a pair.
 #[inline(always)]
-fn widen(line: &PairLine, which: usize) -> Line {
-    let shift = 16 * which as u32;
-    let mut wide = Line::ZERO;
-    for (wide, pair) in wide.0.iter_mut().zip(&line.0) {
-        *wide = from_bf16(pair >> shift);
+fn widen(line: &PairLine) -> [Line; 2] {
+    let [mut even, mut odd] = [Line::ZERO; 2];
+    for ((even, odd), pair) in even.0.iter_mut().zip(&mut odd.0).zip(&line.0) {
+        *even = from_bf16(*pair);
+        *odd = from_bf16(pair >> 16);
     }
-    wide
+    [even, odd]
 }
 
 /// Two inputs' weights as a pair.

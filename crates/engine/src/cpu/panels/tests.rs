@@ -139,3 +139,28 @@ fn bf16_rounds_to_even_and_keeps_what_is_no_number() {
     assert!(rounded_to_bf16(f32::NAN).is_nan());
     assert_eq!(rounded_to_bf16(f32::NEG_INFINITY), f32::NEG_INFINITY);
 }
+
+/// Rows packed and lines transposed by shuffles are those of plain loops, bit for bit.
+#[test]
+fn fast_transposes_agree_with_plain_loops_on_every_instruction_set() {
+    let x = numbers(1, WIDTH * WIDTH + 700);
+    let lines: [Line; WIDTH] = std::array::from_fn(|i| Line(x[i * WIDTH..(i + 1) * WIDTH].try_into().unwrap()));
+    for force in arch::available() {
+        arch::with(force, || {
+            if !native::has_transposes() {
+                return;
+            }
+            let mut found = vec![Line::ZERO];
+            native::transpose_lines(&lines, &mut found);
+            let plain = (0..WIDTH).map(|i| Line(std::array::from_fn(|j| lines[j].0[i])));
+            assert_eq!(found[1..], plain.collect::<Vec<_>>());
+            for (height, width) in [(1, 1), (6, 8), (6, 37), (5, 3), (2, 64), (1, 17)] {
+                let view = RowsView::columns(&x[..height * 100], 100, 3..3 + width);
+                let (mut found, mut plain) = (vec![9.0; height * width], vec![0.0; height * width]);
+                tiles::pack_plainly(view, 0..height, 0.5, &mut plain);
+                native::pack_singles(height, |i| view.row(i), 0.5, &mut found);
+                assert_eq!(found, plain);
+            }
+        });
+    }
+}

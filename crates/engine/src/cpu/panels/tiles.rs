@@ -42,16 +42,29 @@ impl<'a> RowsView<'a> {
     }
 
     #[inline(always)]
-    fn row(&self, row: usize) -> &'a [f32] {
+    pub(super) fn row(&self, row: usize) -> &'a [f32] {
         let first = row * self.stride + self.first;
         &self.data[first..first + self.width]
     }
 }
 
-/// The highest tile of a product: with 16 lanes two vectors of outputs for 12 rows fill 24 of 32 registers; with fewer lanes a panel
-/// takes four vectors or more, for 3 rows.
+/// The highest tile of a product: with 16 lanes two vectors of outputs for 12 rows fill 24 of 32 registers; with fewer lanes two
+/// vectors (four where there are 32 registers) for 6 rows fill 12 of 16.
 fn most_rows(lanes: usize) -> usize {
-    if lanes == 16 { 12 } else { 3 }
+    if lanes == 16 { 12 } else { 6 }
+}
+
+/// Rows in tiles of a kernel.
+fn cut(n: usize, lanes: usize) -> Vec<Range<usize>> {
+    let most = most_rows(lanes);
+    if lanes == 16 {
+        // As high as they get, rather than of equal height: where rows are few the first tile waits for memory, which costs least if
+        // it has most of the arithmetic.
+        return (0..n).step_by(most).map(|first| first..n.min(first + most)).collect();
+    }
+    // A low tile has too few sums to hide the latency of an addition, so that no tile is more than one row lower than another.
+    let count = n.div_ceil(most);
+    (0..count).map(|i| i * n / count..(i + 1) * n / count).collect()
 }
 
 /// Rows in tiles as high as a kernel's register tile: `[tile, step, row of the tile]`, a step being one value, or two as a pair.
@@ -66,10 +79,8 @@ pub(crate) struct RowTiles<T> {
 impl<T: Copy + Default + Send> RowTiles<T> {
     /// `fill(tile, to)` writes a tile.  `[step, row of the tile]`
     fn pack(n: usize, steps: usize, fill: impl Fn(Range<usize>, &mut [T]) + Sync) -> Self {
-        // As high as they get, rather than of equal height: where rows are few the first tile waits for memory, which costs least if
-        // it has most of the arithmetic.
-        let most = most_rows(arch::lanes());
-        let tiles: Vec<Range<usize>> = (0..n).step_by(most).map(|first| first..n.min(first + most)).collect();
+        let lanes = arch::lanes();
+        let (most, tiles) = (most_rows(lanes), cut(n, lanes));
         let mut values = vec![T::default(); n * steps];
         let mut rest = values.as_mut_slice();
         let mut parts = Vec::with_capacity(tiles.len());
@@ -92,7 +103,7 @@ impl<T: Copy + Default + Send> RowTiles<T> {
 }
 
 /// What [`native::pack_singles`] does, one value at a time.
-fn pack_plainly(x: RowsView, tile: Range<usize>, scale: f32, to: &mut [f32]) {
+pub(super) fn pack_plainly(x: RowsView, tile: Range<usize>, scale: f32, to: &mut [f32]) {
     let height = tile.len();
     for (i, row) in tile.enumerate() {
         for (slot, value) in to[i..].iter_mut().step_by(height).zip(x.row(row)) {
@@ -119,7 +130,7 @@ impl Operand {
             };
             return Self::Pairs(RowTiles::pack(x.rows(), x.width().div_ceil(2), fill));
         }
-        let fill = |tile: Range<usize>, to: &mut [f32]| match arch::is_avx512() {
+        let fill = |tile: Range<usize>, to: &mut [f32]| match native::has_transposes() {
             true => native::pack_singles(tile.len(), |i| x.row(tile.start + i), scale, to),
             false => pack_plainly(x, tile, scale, to),
         };
