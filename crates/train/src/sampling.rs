@@ -137,8 +137,8 @@ pub fn sample(
         let log_weight = log_reward.zip(log_q[row]).map(weight).filter(|_| is_proposal);
         Sample { text, tokens, log_q: log_q[row], log_reward, log_weight }
     };
-    let of = |prompt: usize| (0..query_of.len()).filter(move |row| query_of[*row] == prompt);
-    Ok((0..prompts.len()).map(|prompt| of(prompt).map(sample).collect()).collect())
+    let of = |prompt: usize| (0..query_of.len()).filter(|row| query_of[*row] == prompt).map(sample).collect();
+    Ok((0..prompts.len()).map(of).collect())
 }
 
 /// Text and tokens with the stop. Where the longest length forced it, it is written as the shortest stop token, as the
