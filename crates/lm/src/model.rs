@@ -8,8 +8,8 @@ use amortize_engine::{Device, Precision};
 use crate::config::ModelConfig;
 use crate::decoder::Decoder;
 use crate::error::{LmError, Result};
-use crate::storage;
 use crate::forest::Forest;
+use crate::storage;
 use crate::tokenizer::Tokenizer;
 
 /// What is known of a causal language model without its weights: enough to make tokens of texts, and to say what it
