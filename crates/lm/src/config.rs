@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{LmError, Result};
+use crate::storage;
 
 /// The model types that can be loaded, for messages.
 const SUPPORTED: &str = "gpt2 and llama";
@@ -179,7 +180,7 @@ impl ModelConfig {
     /// Reads `config.json` of a model directory.
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join("config.json");
-        let text = std::fs::read_to_string(&file).map_err(LmError::reading(&file))?;
+        let text = storage::read_to_string(&file).map_err(LmError::reading(&file))?;
         Self::from_json(&text, &file)
     }
 

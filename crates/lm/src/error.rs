@@ -121,6 +121,14 @@ pub enum LmError {
         /// The path.
         path: PathBuf,
     },
+    /// A path to a model within the program, which carries none of that name.
+    #[error("{}: the program carries no such model; it has {}", path.display(), known.join(", "))]
+    NoEmbeddedModel {
+        /// The path.
+        path: PathBuf,
+        /// The paths of those that it has.
+        known: Vec<String>,
+    },
     /// An adapter that cannot be made or does not fit its model.
     #[error("adapter: {0}")]
     Adapter(String),

@@ -10,6 +10,7 @@ use crate::decoder::Decoder;
 use crate::error::{LmError, Result};
 use crate::model::{Model, ModelInfo};
 use crate::parameters::BaseParameters;
+use crate::storage;
 use crate::tokenizer::{Tokenizer, TrainedTokenizer};
 use crate::weights::{SINGLE, Stored, write_weights};
 
@@ -149,11 +150,11 @@ fn pretty(value: &Value) -> String {
 }
 
 fn read(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(LmError::reading(file))
+    storage::read_to_string(file).map_err(LmError::reading(file))
 }
 
 fn read_if_there(file: &Path) -> Result<Option<String>> {
-    file.is_file().then(|| read(file)).transpose()
+    storage::is_file(file).then(|| read(file)).transpose()
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {

@@ -18,6 +18,7 @@ mod model;
 pub mod parameters;
 mod policy;
 mod random;
+mod storage;
 pub mod tokenizer;
 pub mod weights;
 
@@ -31,3 +32,4 @@ pub use generate::beam::{BeamOptions, Hypothesis, beam_search};
 pub use generate::{Draw, Generated, Truncation, generate, generate_truncated};
 pub use model::{Model, ModelInfo};
 pub use policy::{Policy, Questions, ROWS_AT_ONCE, ScoredWithTape};
+pub use storage::{embedded_models, is_embedded};

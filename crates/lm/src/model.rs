@@ -9,6 +9,7 @@ use crate::config::ModelConfig;
 use crate::decoder::Decoder;
 use crate::error::{LmError, Result};
 use crate::forest::Forest;
+use crate::storage;
 use crate::tokenizer::Tokenizer;
 
 /// What is known of a causal language model without its weights: enough to make tokens of texts, and to say what it
@@ -32,13 +33,15 @@ pub struct Model {
 }
 
 impl ModelInfo {
-    /// Reads `config.json` and the tokenizer of a directory.
+    /// Reads `config.json` and the tokenizer of a directory, or of `embedded:NAME`, a model that the program carries.
     ///
     /// # Errors
     /// If anything is missing, damaged or not supported; the message names the file and what to do.
     pub fn read(path: &Path) -> Result<Self> {
-        if !path.is_dir() {
-            return Err(LmError::NoModel { path: path.to_path_buf() });
+        if !storage::is_dir(path) {
+            let (path, known) = (path.to_path_buf(), storage::embedded_models().collect());
+            let embedded = storage::is_embedded(&path);
+            return Err(if embedded { LmError::NoEmbeddedModel { path, known } } else { LmError::NoModel { path } });
         }
         let config = ModelConfig::read(path)?;
         let tokenizer = Tokenizer::read(path, &config)?;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::ModelConfig;
 use crate::error::{LmError, Result};
+use crate::storage;
 
 /// The tokenizer of a model directory.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Tokenizer {
     /// Reads `tokenizer.json`, and `tokenizer_config.json` where it exists, of a model directory.
     pub fn read(dir: &Path, config: &ModelConfig) -> Result<Self> {
         let file = dir.join("tokenizer.json");
-        if !file.is_file() {
+        if !storage::is_file(&file) {
             let problem = "is missing; write one from the model's other tokenizer files: \
                            AutoTokenizer.from_pretrained(dir).save_pretrained(dir) in transformers";
             return Err(broken(&file, problem));
@@ -196,7 +197,7 @@ fn broken(file: &Path, problem: impl Into<String>) -> LmError {
 }
 
 fn read_object(file: &Path) -> Result<Value> {
-    parse_object(file, &std::fs::read_to_string(file).map_err(LmError::reading(file))?)
+    parse_object(file, &storage::read_to_string(file).map_err(LmError::reading(file))?)
 }
 
 fn parse_object(file: &Path, text: &str) -> Result<Value> {
@@ -225,7 +226,7 @@ struct Settings {
 
 impl Settings {
     fn read(file: &Path) -> Result<Self> {
-        if !file.is_file() {
+        if !storage::is_file(file) {
             return Ok(Self::default());
         }
         Ok(Self::of(&read_object(file)?))

@@ -5,8 +5,7 @@
 //! meanwhile is an error, not a crash.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +15,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 
 use crate::error::{LmError, Result, nearest};
+use crate::storage::{self, ReadSeek};
 
 mod write;
 
@@ -59,10 +59,10 @@ impl Weights {
     /// Opens `model.safetensors` of a model directory, or the shards its index lists.
     pub fn open(dir: &Path) -> Result<Self> {
         let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
-        if single.is_file() {
+        if storage::is_file(&single) {
             return Self::open_file(&single);
         }
-        if index.is_file() {
+        if storage::is_file(&index) {
             return open_shards(dir, &index);
         }
         Err(LmError::NoWeights { dir: dir.to_path_buf(), problem: what_is_there_instead(dir) })
@@ -164,25 +164,29 @@ fn what_is_there_instead(dir: &Path) -> String {
 }
 
 /// One safetensors file.
-#[derive(Debug)]
 struct Shard {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<Box<dyn ReadSeek>>,
     /// Where the data begin, counted from the file's first byte.
     data_start: u64,
     tensors: BTreeMap<String, TensorInfo>,
 }
 
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Shard").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Shard {
     fn open(path: PathBuf) -> Result<Self> {
-        let mut file = File::open(&path).map_err(LmError::reading(&path))?;
-        let len = file.metadata().map_err(LmError::reading(&path))?.len();
+        let (mut file, len) = storage::open(&path).map_err(LmError::reading(&path))?;
         let mut start = Vec::new();
         (&mut file).take(HEADER_LEN + LFS.len() as u64).read_to_end(&mut start).map_err(LmError::reading(&path))?;
         let damaged = |problem| LmError::WeightsFile { file: path.clone(), problem };
         let header_len = header_len(&start, len).map_err(damaged)?;
         let mut header = vec![0; header_len as usize];
-        read_at(&mut file, HEADER_LEN, &mut header).map_err(LmError::reading(&path))?;
+        read_at(&mut *file, HEADER_LEN, &mut header).map_err(LmError::reading(&path))?;
         let metadata = parse_header(&header, len - HEADER_LEN - header_len).map_err(damaged)?;
         Ok(Self {
             tensors: metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect(),
@@ -240,11 +244,11 @@ impl Found<'_> {
 
     fn read(&self, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let mut file = self.shard.file.lock().unwrap_or_else(PoisonError::into_inner);
-        read_at(&mut file, self.place + offset as u64, bytes).map_err(LmError::reading(&self.shard.path))
+        read_at(&mut **file, self.place + offset as u64, bytes).map_err(LmError::reading(&self.shard.path))
     }
 }
 
-fn read_at(file: &mut File, place: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+fn read_at(file: &mut dyn ReadSeek, place: u64, bytes: &mut [u8]) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(place))?;
     file.read_exact(bytes)
 }
@@ -333,7 +337,7 @@ struct Index {
 }
 
 fn open_shards(dir: &Path, index_file: &Path) -> Result<Weights> {
-    let text = std::fs::read_to_string(index_file).map_err(LmError::reading(index_file))?;
+    let text = storage::read_to_string(index_file).map_err(LmError::reading(index_file))?;
     let index: Index = serde_json::from_str(&text).map_err(LmError::json(index_file))?;
     let refuse = |problem| {
         let file = index_file.to_path_buf();

@@ -299,3 +299,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_embedded_model_is_the_directory_that_it_was_made_from() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../embedded/models/tiny");
+    let load = |path: &Path| Model::load(path, &Device::cpu(), Precision::F32).unwrap();
+    let (embedded, on_disk) = (load(Path::new("embedded:tiny")), load(&dir));
+    let prompt = on_disk.tokenizer.encode_prompt("Anna went to the park.").unwrap();
+    let completion = on_disk.tokenizer.encode_completion(" She was happy.").unwrap();
+    assert_eq!(prompt, embedded.tokenizer.encode_prompt("Anna went to the park.").unwrap());
+    let score = |model: &Model| Policy::base(model).score_completion(&prompt, &completion).unwrap();
+    assert_eq!(score(&embedded), score(&on_disk));
+}
+
+#[test]
+fn a_model_that_the_program_does_not_carry_is_refused_with_those_it_has() {
+    for name in ["embedded:", "embedded:tin", "embedded:tiny/..", "embedded:tiny/config.json"] {
+        let loaded = Model::load(Path::new(name), &Device::cpu(), Precision::F32);
+        assert_says(loaded, &[name, "the program carries no such model", "embedded:tiny"]);
+    }
+}

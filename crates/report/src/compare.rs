@@ -18,24 +18,29 @@ const LEGEND: &str = "Drawn for held-out prompts, before and after with the same
 
 /// Both sides of every prompt that has one, best draws first; nothing if no draw was recorded for it.
 pub fn comparison(samples: &[Sample]) -> Option<String> {
-    let last = samples.iter().filter(|sample| sample.kind == SampleKind::After).map(|sample| sample.step).max();
-    let mut seen = HashSet::new();
-    let prompts: Vec<&str> =
-        samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt)).collect();
-    let pairs: String = prompts.iter().map(|prompt| Pair::new(samples, prompt, last).html()).collect();
+    let pairs: String = Pair::all(samples).iter().map(Pair::html).collect();
     (!pairs.is_empty()).then(|| format!("<p>{LEGEND}</p>\n{pairs}"))
 }
 
-/// The draws of one prompt.
-struct Pair<'a> {
-    prompt: &'a str,
-    before: Vec<&'a Sample>,
-    after: Vec<&'a Sample>,
+/// The draws of one prompt, best first.
+pub struct Pair<'a> {
+    pub prompt: &'a str,
+    pub before: Vec<&'a Sample>,
+    pub after: Vec<&'a Sample>,
     /// Whether log R is another than log p.
     has_reward: bool,
 }
 
 impl<'a> Pair<'a> {
+    /// A pair for every prompt with such draws, in the order of the records.
+    pub fn all(samples: &'a [Sample]) -> Vec<Self> {
+        let last = samples.iter().filter(|sample| sample.kind == SampleKind::After).map(|sample| sample.step).max();
+        let mut seen = HashSet::new();
+        let prompts = samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt));
+        let pairs = prompts.map(|prompt| Self::new(samples, prompt, last));
+        pairs.filter(|pair| !pair.before.is_empty() || !pair.after.is_empty()).collect()
+    }
+
     fn new(samples: &'a [Sample], prompt: &'a str, last: Option<u64>) -> Self {
         let of = |kind| {
             let own = samples.iter().filter(|sample| sample.prompt == prompt && sample.kind == kind);

@@ -16,9 +16,11 @@ const fn figure(name: &'static str, hint: &'static str, of: fn(&Summary) -> Opti
 }
 
 /// The figures that tell whether a run went well.
-const KEY: [Figure; 8] = [
+const KEY: [Figure; 10] = [
     figure("Validation loss", "nats a token of held-out text", Summary::held_out_loss),
     figure("Perplexity", "exp of that; 1 would be certainty", |s| s.held_out_loss().map(f64::exp)),
+    figure("KL to the target", "exact, among texts that have a reward, nats", |s| s.kl),
+    figure("Invalid mass", "exact: the probability of texts without a reward", |s| s.invalid_mass),
     figure("Variance of log w", "within a prompt, nats²; 0 for a perfect sampler", |s| s.log_w_variance),
     figure("ESS", "effective share of draws; 1 for a perfect sampler", |s| s.ess),
     figure("log p of samples", "under the base model, nats", |s| s.mean_log_p),

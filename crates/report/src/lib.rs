@@ -17,6 +17,7 @@ mod scale;
 mod series;
 mod summary;
 pub mod tensorboard;
+mod terminal;
 
 use std::io;
 use std::path::PathBuf;
@@ -55,6 +56,15 @@ pub enum ReportError {
 /// If a file of the run cannot be read, or holds something else than records. A torn last line is no error.
 pub fn render(run: &RunDir) -> Result<String, ReportError> {
     Ok(page::page(&Run::read(run)?))
+}
+
+/// The run's outcome as plain text: the verdict, the key figures and some draws before and after; nothing of a run that
+/// was not evaluated.
+///
+/// # Errors
+/// Those of [`render`].
+pub fn overview(run: &RunDir) -> Result<Option<String>, ReportError> {
+    Ok(terminal::overview(&Run::read(run)?))
 }
 
 /// Writes the page into the run directory, in one go, and returns its path.

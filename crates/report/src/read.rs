@@ -85,6 +85,9 @@ pub struct Summary {
     pub distinct_2: Option<f64>,
     pub distinct_3: Option<f64>,
     pub pairwise_edit_distance: Option<f64>,
+    /// Exact, where all texts with a reward can be listed: KL to the target, and the mass of all other texts.
+    pub kl: Option<f64>,
+    pub invalid_mass: Option<f64>,
 }
 
 impl Summary {

@@ -24,7 +24,7 @@ pub fn summary(run: &Run) -> Option<String> {
 }
 
 /// What became of the run, in one sentence.
-fn verdict(run: &Run, first: &Evaluation, last: &Evaluation) -> Option<String> {
+pub fn verdict(run: &Run, first: &Evaluation, last: &Evaluation) -> Option<String> {
     let both = |figure: &dyn Fn(&Evaluation) -> Option<f64>| Some((figure(first)?, figure(last)?));
     let shown = |(from, to): (f64, f64)| format!("{} to {}", number(Some(from)), number(Some(to)));
     if run.is_likelihood() {

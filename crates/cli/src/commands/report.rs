@@ -38,6 +38,14 @@ impl<O> Reporting<O> {
             eprintln!("warning: there is no new report.html: {error}");
         }
     }
+
+    /// Tells what became of the run: its page, and in short on standard error.
+    pub fn conclude(&self) {
+        self.write();
+        if let Ok(Some(overview)) = amortize_report::overview(&self.run) {
+            eprintln!("\n{overview}");
+        }
+    }
 }
 
 impl<O: Observer> Observer for Reporting<O> {

@@ -97,7 +97,10 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
     let mut observer = Reporting::new(session.run_dir().path(), Progress::new(step, total))?;
     let stop = stop_on_interrupt()?;
     let outcome = session.train(&mut observer, &stop);
-    observer.write();
+    match &outcome {
+        Ok(()) => observer.conclude(),
+        Err(_) => observer.write(),
+    }
     drop(observer);
     outcome?;
     let run = session.run_dir();

@@ -1,6 +1,7 @@
 //! What determines a run: its config and its seed, and nothing else.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -162,7 +163,7 @@ fn every_shipped_config_trains() {
         // The model's context is short, and its vocabulary spells.
         let sets = if config.contains("infilling") {
             [&sets[..], &[&stories, "task.template={x} {y}", "train.queries_per_step=4"]].concat()
-        } else if config.contains("random-numbers") {
+        } else if ["random-numbers", "quickstart"].iter().any(|name| config.contains(name)) {
             [&sets[..], &[&numbers, "data.validation_path="]].concat()
         } else {
             [&sets[..], &[&prompts]].concat()
@@ -178,11 +179,37 @@ fn every_shipped_config_trains() {
 fn train_likelihood(place: &Place, command: &str, config: &str, model: &str) {
     let texts: String = (0..200).map(|i| format!("{{\"text\": \"a cat {i} sat\"}}\n")).collect();
     let texts = format!("data.path={}", place.write("texts.jsonl", texts));
-    let run = place.path(command);
-    let mut args = vec![command, config, "--out", &run, "--set", &texts, "--set", "train.steps=1"];
+    let run = place.path(Path::new(config).file_stem().unwrap().to_str().unwrap());
+    let sets = ["--set", &texts, "--set", "data.validation_path=", "--set", "train.steps=1"];
+    let mut args = [&[command, config, "--out", &run], &sets[..]].concat();
     if command == "sft" {
         args.extend(["--set", model]);
     }
     succeed(&args);
     assert_eq!(saved_step(&run), Some(1), "{config}");
+}
+
+/// As its users call it, but for the number of steps.
+#[test]
+fn the_quick_start_brings_the_embedded_model_closer_to_the_uniform_distribution() {
+    let place = Place::new();
+    let run = place.path("run");
+    let sets = ["--set", "train.steps=60", "--set", "evaluate.every=60"];
+    let args = [&["train", "configs/quickstart.toml", "--out", &run], &sets[..]].concat();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let finished = Finished::from(command(&args).current_dir(root).output().unwrap());
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let figures: Vec<(f64, f64)> = json_lines(&fs::read_to_string(format!("{run}/metrics.jsonl")).unwrap())
+        .iter()
+        .filter(|record| record["kind"] == "evaluate")
+        .map(|record| (record["kl"].as_f64().unwrap(), record["invalid_mass"].as_f64().unwrap()))
+        .collect();
+    let [(kl_before, invalid_before), (kl_after, invalid_after)] = figures[..] else { panic!("{figures:?}") };
+    assert!(kl_after < kl_before / 4.0 && invalid_after < invalid_before / 4.0, "{figures:?}");
+    for part in ["KL to the target", "before", "after", "report: "] {
+        assert!(finished.stderr.contains(part), "{part}: {}", finished.stderr);
+    }
+    // The run names the model as the user did, and goes on.
+    assert!(fs::read_to_string(format!("{run}/config.toml")).unwrap().contains("\"embedded:tiny\""));
+    succeed(&["train", "--resume", &run, "--set", "train.steps=61"]);
 }
