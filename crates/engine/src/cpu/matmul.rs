@@ -226,8 +226,8 @@ impl Job for Product<'_> {
 }
 
 impl Product<'_> {
-    /// Some rows of b, where they are or side by side in a buffer. Rows that lie a multiple of 4 KiB apart, as they do in most models,
-    /// all have their place in the same few lines of a cache: where many tiles read them, a copy is worth its time.
+    /// Some rows of b, where they are or side by side in a buffer. Rows that lie a multiple of some KiB apart, as in most models,
+    /// have their places in the same few sets of a cache: where many tiles read them, a copy is worth its time.
     #[inline(always)]
     fn right<'b, S: Simd>(&'b self, depth: &Range<usize>, buffer: &'b mut Vec<f32>) -> Mat<'b> {
         let b = self.b.rows_range(depth.clone());
