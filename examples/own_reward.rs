@@ -9,6 +9,7 @@ use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::{Config, RewardMask};
+use amortize_train::decoding::Decoding;
 use amortize_train::evaluate::evaluate;
 use amortize_train::reward::{LikelihoodReward, Target};
 use amortize_train::sampling::{SampleOptions, sample};
@@ -89,7 +90,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let policy = Policy::adapted(&model, &trainer.state.adapter);
     let few = SampleOptions { n: 3, ..options };
-    for (prompt, samples) in prompts.iter().zip(sample(policy, &mut trainer.target, &prompts, &task.actions, &few)?) {
+    let drawn = sample(policy, &mut trainer.target, &prompts, &task.actions, &few, &Decoding::OWN)?;
+    for (prompt, samples) in prompts.iter().zip(drawn) {
         println!("\n{}", prompt.text);
         samples.iter().for_each(|sample| println!("   {}", sample.text));
     }

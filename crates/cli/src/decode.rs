@@ -64,7 +64,7 @@ impl DecodeArgs {
             bail!("--policy-temperature: --decode {name} draws nothing; leave it out");
         }
         Ok(match self.method {
-            Method::Sample => Decoding::Draw(Truncation::None),
+            Method::Sample => Decoding::OWN,
             Method::TopP => match self.top_p {
                 Some(p) => Decoding::Draw(Truncation::TopP(p)),
                 None => bail!("--decode top-p needs --top-p, such as --top-p 0.9"),
@@ -89,7 +89,7 @@ impl DecodeArgs {
             return Ok(BeamOptions { length_penalty, ..BeamOptions::beams(beams) });
         }
         let groups = self.groups.unwrap_or(beams);
-        if beams % groups != 0 {
+        if !beams.is_multiple_of(groups) {
             bail!("--groups {groups}: {beams} beams cannot be split into {groups} groups of equal size");
         }
         let diversity_penalty = self.diversity_penalty.unwrap_or(DIVERSITY_PENALTY);

@@ -18,6 +18,11 @@ pub enum Decoding {
     Beam(BeamOptions),
 }
 
+impl Decoding {
+    /// The policy's own samples.
+    pub const OWN: Self = Self::Draw(Truncation::None);
+}
+
 /// Sequences of some prompts, those of a prompt next to each other.
 pub(crate) struct Decoded {
     /// Which prompt each row belongs to.  `[rows]`

@@ -3,7 +3,7 @@
 use amortize_engine::ops::dropout::mix;
 use amortize_gfn::{Query, StopReason, Trajectory};
 use amortize_lm::actions::ActionSpace;
-use amortize_lm::{Draw, Model, Policy, Truncation, generate};
+use amortize_lm::{Draw, Model, Policy, generate};
 use serde::Serialize;
 
 use crate::decoding::{Decoded, Decoding, decode};
@@ -129,7 +129,7 @@ pub fn sample(
     let queries: Vec<Query> = prompts.iter().map(|prompt| prompt.query.clone()).collect();
     let Decoded { query_of, trajectories, log_q } = decode(policy, &queries, actions, options, decoding)?;
     let log_reward = tempered(target, &queries, &query_of, &trajectories, options)?;
-    let is_proposal = *decoding == Decoding::Draw(Truncation::None);
+    let is_proposal = *decoding == Decoding::OWN;
     let sample = |row: usize| {
         let (text, tokens) = text_of(policy.model, &trajectories[row], actions);
         let log_reward = Some(log_reward[row]).filter(|log_reward| log_reward.is_finite());

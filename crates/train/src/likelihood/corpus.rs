@@ -64,11 +64,14 @@ fn read_all(paths: &[std::path::PathBuf], data: &DataSection) -> Result<Vec<Text
     Ok(texts)
 }
 
+/// Makes a text of a line, or says what is wrong with it.
+type ReadLine<'a> = dyn Fn(&str) -> std::result::Result<Text, String> + Sync + 'a;
+
 /// The texts of a file; blank lines are passed over.
 fn read(path: &Path, data: &DataSection) -> Result<Vec<Text>> {
     let file = crate::data::read_utf8(path)?;
     let extension = path.extension().and_then(|extension| extension.to_str());
-    let read_line: Box<dyn Fn(&str) -> std::result::Result<Text, String> + Sync> = match extension {
+    let read_line: Box<ReadLine> = match extension {
         Some("txt") => Box::new(|line| Ok(Text { prompt: None, text: line.into() })),
         Some("jsonl") => {
             let [text, prompt] = [&data.template, &data.prompt_template].map(|t| t.as_deref().map(Template::with_z));

@@ -172,10 +172,11 @@ fn best_dir(run: &RunDir, trainer: &Trainer) -> PathBuf {
 fn export(dir: &Path, config: &LikelihoodConfig, trainer: &Trainer, files: &ModelFiles) -> Result<()> {
     let (model, stored) = (&trainer.model, stored(config.model.save_precision));
     replace_dir_atomic(dir, |dir| {
-        Ok(match &trainer.state.trained {
+        match &trainer.state.trained {
             Trained::Base(parameters) => files.write(dir, &model.decoder, parameters, stored)?,
             Trained::Adapter(adapter) => adapter.save(dir, &base_name(model), &model.decoder)?,
-        })
+        }
+        Ok(())
     })
 }
 
