@@ -146,7 +146,9 @@ fn diversity(encoder: &Encoder, lines: &[Outputs]) -> Result<Option<f64>> {
 
 /// Means of BERTScore over all texts.
 fn matched(encoder: &Encoder, lines: &[Outputs], idf: bool) -> Result<Matched> {
-    let references: Vec<&String> = lines.iter().flat_map(|line| &line.references).collect();
+    // A reference counts once for every text that is held against it, as `bert-score` has it.
+    let per_text = lines.iter().flat_map(|line| std::iter::repeat_n(&line.references, line.texts.len()));
+    let references: Vec<&String> = per_text.flatten().collect();
     let idf = idf.then(|| inverse_document_frequencies(encoder, &references)).transpose()?;
     let mut scores: Vec<BertScore> = Vec::new();
     for line in lines {
