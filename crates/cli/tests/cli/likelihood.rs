@@ -137,7 +137,10 @@ fn a_checkpoint_holds_what_the_last_model_is() {
     let run = run(&place, "pretrain", "run", &["train.steps=9"]);
     let weights = |dir: &str| fs::read(Path::new(&run).join(dir).join("model.safetensors")).unwrap();
     assert!(weights("model") == weights("checkpoint/model"));
-    assert!(weights("model_best") != weights("model"), "the best is that of an evaluation at step 8");
+    let records = json_lines(&fs::read_to_string(Path::new(&run).join("metrics.jsonl")).unwrap());
+    let last = records.iter().rfind(|record| record["kind"] == "evaluate").expect("runs end with an evaluation");
+    assert_eq!(last["step"], 9);
+    assert_eq!(weights("model_best") == weights("model"), last["best"] == true);
 }
 
 #[test]
@@ -145,11 +148,17 @@ fn bad_configs_texts_and_runs_are_refused() {
     let place = place();
     let config = place.path("pretrain.toml");
     refuse_saying(&["pretrain", &config, "--set", "train.step=4"], &["unknown key", "train.steps"]);
-    refuse_saying(&["sft", &config, "--out", &place.path("x")], &["unknown key \"architecture."]);
+    let refused = call(&["sft", &config, "--out", &place.path("x")]);
+    assert_eq!((refused.code, refused.stderr.starts_with("error: ")), (Some(1), true), "{}", refused.stderr);
+    let keys = ["context", "family", "layers", "width"].map(|key| format!("unknown key \"architecture.{key}\""));
+    keys.iter().for_each(|key| assert!(refused.stderr.contains(key), "{key}: {}", refused.stderr));
     let bad = format!("data.path={}", place.write("bad.jsonl", "{\"text\": \"a\"}\n{\"texts\": \"a\"}\n"));
     refuse_saying(&["pretrain", &config, "--set", &bad, "--out", &place.path("x")], &["bad.jsonl:2", "\"text\""]);
     let run = run(&place, "pretrain", "run", &["train.steps=9"]);
     refuse_and_keep(&run, &["pretrain", "--resume", &run, "--set", "train.seed=9"], &["differs from the run's own"]);
     refuse_and_keep(&run, &["pretrain", "--resume", &run, "--set", "train.steps=8"], &["past train.steps = 8"]);
-    refuse_and_keep(&run, &["train", "--resume", &run], &["unknown key"]);
+    let before = files(&run);
+    let refused = call(&["train", "--resume", &run]);
+    assert_eq!((refused.code, refused.stderr.contains("unknown key")), (Some(1), true), "{}", refused.stderr);
+    assert_same(&before, &files(&run), "a run that another command cannot go on with");
 }

@@ -154,6 +154,9 @@ fn every_shipped_config_trains() {
     let mut trained = 0;
     for config in fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path()) {
         let name = config.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".toml") {
+            continue;
+        }
         if let Some(command) = ["pretrain", "sft"].into_iter().find(|command| name.starts_with(command)) {
             train_likelihood(&place, command, &config.display().to_string(), &model);
             continue;

@@ -218,11 +218,8 @@ impl Search {
         let mut taken = BTreeMap::new();
         for group in &mut self.groups {
             let rows = group.live.len();
-            group.step(distributions, row, actions, options, &taken);
+            group.step(distributions, row, actions, options, &mut taken);
             row += rows;
-            for token in group.live.iter().filter_map(|beam| beam.tokens.last()) {
-                *taken.entry(*token).or_insert(0) += 1;
-            }
         }
         row
     }

@@ -63,14 +63,15 @@ impl Group {
         Self { slots: number * width..(number + 1) * width, live: vec![root], finished: Vec::new() }
     }
 
-    /// Continues the beams, whose distributions begin at `row`. `taken` counts the tokens that earlier groups took.
+    /// Continues the beams, whose distributions begin at `row`. `taken` counts the tokens that groups took in this step: those of
+    /// earlier groups, and then of this one, also where its sequences end here.
     pub fn step(
         &mut self,
         distributions: &Distributions,
         row: usize,
         actions: &ActionSpace,
         options: &BeamOptions,
-        taken: &BTreeMap<u32, usize>,
+        taken: &mut BTreeMap<u32, usize>,
     ) {
         let width = self.slots.len();
         let of_beam = |(parent, beam): (usize, &Beam)| {
@@ -90,6 +91,7 @@ impl Group {
             }
         }
         self.go_on(&next);
+        next.iter().for_each(|candidate| *taken.entry(candidate.token).or_insert(0) += 1);
         self.retire(actions, options);
     }
 
