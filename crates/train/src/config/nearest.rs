@@ -2,6 +2,13 @@
 
 use strsim::damerau_levenshtein;
 
+/// The section of the unknown `key`, if there is no such section and no other that it may have meant.
+pub(super) fn unknown_section<'a>(key: &'a str, known: &[&str]) -> Option<&'a str> {
+    let section = split(key).0;
+    let is_section = section.is_empty() || known.iter().any(|known| split(known).0 == section);
+    (!is_section && nearest(key, known).is_none()).then_some(section)
+}
+
 /// Ends the message for the unknown `key`: the known key that was meant or, where none is near, those to choose from.
 pub(super) fn hint(key: &str, known: &[&str]) -> String {
     match nearest(key, known) {

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use toml::Value;
 
-use super::nearest::hint;
+use super::nearest::{hint, unknown_section};
 use super::source::{Entries, Entry, Origin};
 use super::{ConfigError, Term, terms};
 
@@ -128,6 +128,15 @@ impl<'a> Reader<'a> {
     fn unknown(&self) -> Vec<String> {
         let mut unknown: Vec<_> = self.entries.iter().filter(|(key, _)| !self.known.contains(&key.as_str())).collect();
         unknown.sort_by_key(|(_, entry)| &entry.origin);
+        // A section that there is not is told of once, and not again for every key in it.
+        let mut sections = vec![];
+        unknown.retain(|(key, _)| match unknown_section(key, &self.known) {
+            Some(section) if sections.contains(&section) => false,
+            section => {
+                sections.extend(section);
+                true
+            }
+        });
         unknown.into_iter().filter_map(|(key, entry)| self.unknown_problem(key, entry)).collect()
     }
 
@@ -137,6 +146,8 @@ impl<'a> Reader<'a> {
             return (!empty).then(|| self.refusal(key, entry, &format!("a section, [{key}]")));
         }
         let place = self.describe(&entry.origin);
-        Some(format!("{place}: unknown key \"{key}\"; {}", hint(key, &self.known)))
+        let what =
+            unknown_section(key, &self.known).map_or(format!("key \"{key}\""), |name| format!("section [{name}]"));
+        Some(format!("{place}: unknown {what}; {}", hint(key, &self.known)))
     }
 }

@@ -71,7 +71,6 @@ fn a_key_like_no_other_gets_a_list_to_choose_from() {
                     train, evaluate";
     let hints = [
         ("buffer.size", "[buffer] has capacity, similarity_tolerance, sampling, seed_from_data"),
-        ("wandb.project", sections),
         ("verbosity", sections),
         ("taks", sections),
     ];
@@ -79,6 +78,8 @@ fn a_key_like_no_other_gets_a_list_to_choose_from() {
         let expected = format!("--set {key}=1: unknown key \"{key}\"; {hint}");
         assert_eq!(refusal(MINIMAL, &[&format!("{key}=1")]), expected);
     }
+    let text = format!("{MINIMAL}[wandb]\nproject = 1\nentity = 2\n");
+    assert_eq!(refusal(&text, &[]), format!("continuation.toml:10: unknown section [wandb]; {sections}"));
 }
 
 #[test]

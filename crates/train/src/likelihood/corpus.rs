@@ -64,20 +64,18 @@ fn read_all(paths: &[std::path::PathBuf], data: &DataSection) -> Result<Vec<Text
     Ok(texts)
 }
 
-/// Makes a text of a line, or says what is wrong with it.
-type ReadLine<'a> = dyn Fn(&str) -> std::result::Result<Text, String> + Sync + 'a;
-
 /// The texts of a file; blank lines are passed over.
 fn read(path: &Path, data: &DataSection) -> Result<Vec<Text>> {
     let file = crate::data::read_utf8(path)?;
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    let read_line: Box<ReadLine> = match extension {
-        Some("txt") => Box::new(|line| Ok(Text { prompt: None, text: line.into() })),
-        Some("jsonl") => {
-            let [text, prompt] = [&data.template, &data.prompt_template].map(|t| t.as_deref().map(Template::with_z));
-            Box::new(move |line| of_json(line, text.as_ref(), prompt.as_ref()))
-        }
+    let is_json = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => false,
+        Some("jsonl") => true,
         _ => return Err(bad(path, None, "is neither *.txt (a text a line) nor *.jsonl (a JSON object a line)".into())),
+    };
+    let [text, prompt] = [&data.template, &data.prompt_template].map(|t| t.as_deref().map(Template::with_z));
+    let read_line = |line: &str| match is_json {
+        true => of_json(line, text.as_ref(), prompt.as_ref()),
+        false => Ok(Text { prompt: None, text: line.into() }),
     };
     let lines: Vec<(usize, &str)> =
         (1..).zip(file.lines().map(str::trim_end)).filter(|(_, line)| !line.is_empty()).collect();
