@@ -119,12 +119,12 @@ fn configs_that_contradict_themselves_are_refused() {
         (Command::Pretrain, "architecture.kv_heads = 4", "does not divide architecture.heads"),
         (Command::Pretrain, "model.path = \"m\"\narchitecture.width = 60", "both say what the new model is like"),
         (Command::Pretrain, "tokenizer.vocabulary = 256", "expected a whole number from 257"),
-        (Command::Pretrain, "adapter.rank = 3", "unknown key \"adapter.rank\""),
+        (Command::Pretrain, "adapter.rank = 3", "unknown section [adapter]"),
         (Command::Pretrain, "model.precision = \"int8\"", "expected \"f32\" or \"bf16\""),
         (Command::Pretrain, "data.prompt_template = \"{x}\"", "needs data.template"),
         (Command::Pretrain, "train2.step = 3", "unknown key"),
         (Command::Sft, "", "model.path is missing"),
-        (Command::Sft, "model.path = \"m\"\ntokenizer.vocabulary = 300", "unknown key \"tokenizer.vocabulary\""),
+        (Command::Sft, "model.path = \"m\"\ntokenizer.vocabulary = 300", "unknown section [tokenizer]"),
     ];
     for (command, text, expected) in cases {
         let message = refusal(command, &format!("{common}{text}"));
