@@ -13,6 +13,8 @@
 //! 4. the policy scores all of them, whatever their source;
 //! 5. [`reward::target`] tempers the rewards and [`objective::Objective::evaluate`] returns the
 //!    loss and its gradient with respect to the scores.
+//!
+//! The baselines [`ppo`] and [`sft`] put their own losses in place of the last.
 
 pub mod diagnostics;
 pub mod edit_distance;
@@ -20,11 +22,13 @@ pub mod explore;
 mod hash;
 mod log_float;
 pub mod objective;
+pub mod ppo;
 pub mod query;
 pub mod replay;
 pub mod reward;
 pub mod rng;
 pub mod schedule;
+pub mod sft;
 pub mod table;
 pub mod trajectory;
 

@@ -124,8 +124,15 @@ pub struct Gradients {
     pub d_log_pterm: Table,
     /// d loss / d log Z, `[n_queries]`; empty where no log Z is learned.
     pub d_log_z: Vec<f64>,
-    /// The root's flow that was used, `[n_queries]`, in nats; NaN for a query that used none.
+    /// The root's flow that was used, `[n_queries]`, in nats; NaN for a query that used none. Empty where losses have none.
     pub log_z: Vec<f64>,
+}
+
+impl Gradients {
+    /// No loss and no gradient, for tables of the shape of `like`, without log Z.
+    pub(crate) fn zeros(like: &Table) -> Self {
+        Self { loss: 0.0, d_log_pf: like.like(0.0), d_log_pterm: like.like(0.0), d_log_z: vec![], log_z: vec![] }
+    }
 }
 
 /// An objective whose settings make no sense.

@@ -54,6 +54,8 @@ pub enum Source {
     Tempered,
     /// The replay buffer.
     Replay,
+    /// The training data: supervised fine-tuning.
+    Data,
 }
 
 impl fmt::Display for Source {
@@ -62,6 +64,7 @@ impl fmt::Display for Source {
             Source::OnPolicy => "on_policy",
             Source::Tempered => "tempered",
             Source::Replay => "replay",
+            Source::Data => "data",
         })
     }
 }
@@ -72,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_source_is_displayed_as_it_is_serialised() {
-        for source in [Source::OnPolicy, Source::Tempered, Source::Replay] {
+        for source in [Source::OnPolicy, Source::Tempered, Source::Replay, Source::Data] {
             let json = serde_json::to_string(&source).unwrap();
             assert_eq!(json, format!("\"{source}\""));
         }
