@@ -13,9 +13,8 @@ use amortize_train::decoding::Decoding;
 use amortize_train::evaluate::evaluate;
 use amortize_train::reward::{LikelihoodReward, Target};
 use amortize_train::sampling::{SampleOptions, sample};
-use amortize_train::settings;
 use amortize_train::task::{Task, action_space, encode};
-use amortize_train::trainer::{State, Trainer};
+use amortize_train::trainer::Trainer;
 
 const CONFIG: &str = r#"
 task = "continuation"
@@ -76,8 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let likelihood = LikelihoodReward::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);
     let target = Target::new(AvoidsTheLetterA { likelihood, model: &model });
-    let state = State::new(&config, &model, &task)?;
-    let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };
+    let mut trainer = Trainer::new(&config, &model, &task, target)?;
 
     let options = SampleOptions { n: 64, seed: 0, first: 0, policy_temperature: 1.0, reward_temperature: 1.0 };
     for step in 0..=config.train.steps {

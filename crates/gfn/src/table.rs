@@ -58,6 +58,14 @@ impl<T> Table<T> {
         Table::from_rows(rows.collect())
     }
 
+    /// Some of the rows, in the order that is asked for.
+    pub fn select(&self, rows: &[usize]) -> Self
+    where
+        T: Clone,
+    {
+        Self { rows: rows.iter().map(|row| self.rows[*row].clone()).collect() }
+    }
+
     /// Whether both tables have the same rows of the same lengths.
     pub fn same_shape<U>(&self, other: &Table<U>) -> bool {
         self.rows() == other.rows() && self.iter().zip(other.iter()).all(|(mine, theirs)| mine.len() == theirs.len())

@@ -3,7 +3,7 @@
 use amortize_lm::Model;
 
 use crate::checkpoint::base_name;
-use crate::config::{Config, TaskKind};
+use crate::config::{Config, MethodName, TaskKind};
 use crate::trainer::State;
 
 /// A README for the adapter, with the metadata that model hubs read.
@@ -13,8 +13,8 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
     let best = state.best.map_or("not evaluated".into(), |best| format!("{best:.4} nats²"));
     format!(
         "---\nbase_model: {base}\nlibrary_name: peft\ntags:\n- lora\n- gflownet\n- amortize\n---\n\n\
-         {purpose} T = {temperature}, where p is the base model itself. It was trained with {objective:?} by \
-         amortize {version}.\n\n\
+         {purpose} T = {temperature}, where p is the base model itself. {method} It was made \
+         by amortize {version}.\n\n\
          | | |\n|---|---|\n\
          | base model | `{base}` |\n\
          | prompts | `{data}` |\n\
@@ -33,7 +33,7 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
          *Amortizing intractable inference in large language models.* ICLR 2024.\n",
         purpose = purpose(config),
         temperature = config.reward.temperature_end,
-        objective = config.objective.name,
+        method = method(config),
         version = env!("CARGO_PKG_VERSION"),
         data = config.data.path.display(),
         step = state.step,
@@ -47,6 +47,17 @@ pub fn model_card(config: &Config, state: &State, model: &Model) -> String {
             n => format!(" (not before {n} tokens, and no later than {})", config.policy.max_length),
         },
     )
+}
+
+/// How it was trained.
+fn method(config: &Config) -> String {
+    let baseline = "That is the target which this adapter is compared by; as a baseline, it was trained";
+    match config.train.method {
+        MethodName::Gflownet => format!("It was trained with {:?}.", config.objective.name),
+        MethodName::Ppo => format!("{baseline} to maximise the reward, by proximal policy optimisation."),
+        MethodName::Sft => format!("{baseline} on texts of the data, by maximum likelihood."),
+        MethodName::Prompt => format!("{baseline} on nothing: it leaves the base model as it is."),
+    }
 }
 
 /// Title and beginning of the text.

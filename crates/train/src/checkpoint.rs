@@ -21,7 +21,7 @@ const STATE: &str = "state.json";
 pub(crate) const ADAPTER: &str = "adapter";
 pub(crate) const MOMENTS: &str = "optimizer.safetensors";
 /// Raised when a reader of this version could not read what was written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is not a tensor.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +30,7 @@ struct Saved {
     step: u64,
     updates: u64,
     log_z: LogZ,
+    kl_coefficient: f64,
     buffer: ReplayBuffer,
     order: QueryOrder,
     explore_rng: Generator,
@@ -49,6 +50,7 @@ pub fn save(run: &RunDir, state: &State, model: &Model) -> Result<()> {
             step: state.step,
             updates: state.optimizer.updates,
             log_z: state.log_z.clone(),
+            kl_coefficient: state.kl_coefficient,
             buffer: state.buffer.clone(),
             order: state.order.clone(),
             explore_rng: state.explore_rng.clone(),
@@ -112,7 +114,7 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     let path = dir.join(STATE);
     let bad = |problem: String| TrainError::Checkpoint { path: path.clone(), problem };
     let saved: Saved = read_state(&dir, VERSION, |saved: &Saved| saved.version)?;
-    saved.order.check_pass_over(task.train.len(), "training prompts").map_err(bad)?;
+    saved.order.check_pass_over(state.order.len(), "training prompts").map_err(bad)?;
     let check = |_query: u64, trajectory: &amortize_gfn::Trajectory| {
         let stop = match trajectory.stop {
             StopReason::Stop { token } => Some(token),
@@ -125,7 +127,7 @@ pub fn load(run: &RunDir, state: &mut State, model: &Model, task: &Task) -> Resu
     load_moments(&dir.join(MOMENTS), state.adapter.named(), &mut state.optimizer.moments)?;
     state.optimizer.updates = saved.updates;
     (state.step, state.best) = (saved.step, saved.best);
-    (state.log_z, state.buffer) = (saved.log_z, saved.buffer);
+    (state.log_z, state.kl_coefficient, state.buffer) = (saved.log_z, saved.kl_coefficient, saved.buffer);
     (state.order, state.explore_rng) = (saved.order, saved.explore_rng);
     Ok(())
 }

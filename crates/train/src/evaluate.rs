@@ -12,7 +12,7 @@ use crate::exact::{self, Exact};
 use crate::explore::Explored;
 use crate::reward::Target;
 use crate::sampling::{Drawn, SampleOptions, draw, text_of};
-use crate::tables::{PackedTrajectories, PolicyQuestions};
+use crate::tables::{self, PackedTrajectories, PolicyQuestions};
 use crate::task::Prompt;
 
 /// Shares of the policy and of the base model in the mixture that [`Proposals`] speaks of.
@@ -220,8 +220,7 @@ pub fn log_q(
     let asked = PolicyQuestions::new(&packed, trajectories, actions);
     let answers = policy.score(&packed.forest, &asked.questions)?;
     let (log_pf, log_pterm, _) = asked.tables(&answers);
-    let whole = |(tokens, stops): (&[f64], &[f64])| tokens.iter().sum::<f64>() + stops.last().unwrap_or(&0.0);
-    Ok(log_pf.iter().zip(log_pterm.iter()).map(whole).collect())
+    Ok(tables::log_q(&log_pf, &log_pterm))
 }
 
 /// Diagnostics of a training step's on-policy draws in the step's own target, averaged over queries; `None` if there

@@ -27,6 +27,23 @@ pub struct Explored {
     pub log_reward: Table,
 }
 
+impl Explored {
+    /// Some of the rows. Queries stay, also those that have no row left.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        fn pick<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|row| values[*row].clone()).collect()
+        }
+        Self {
+            queries: self.queries.clone(),
+            query_of: pick(&self.query_of, rows),
+            trajectories: pick(&self.trajectories, rows),
+            sources: pick(&self.sources, rows),
+            log_q: pick(&self.log_q, rows),
+            log_reward: self.log_reward.select(rows),
+        }
+    }
+}
+
 /// What exploring reads, and what it changes.
 pub struct Explorer<'a, 'm> {
     /// The policy as it is now.

@@ -34,6 +34,9 @@ pub struct StepRecord {
     pub reward_temperature: f64,
     /// Mean flow of the root over queries where it was estimated or learned, in nats.
     pub log_z: Option<f64>,
+    /// Figures of PPO.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppo: Option<PpoRecord>,
     /// Figures per source of trajectories.
     pub sources: BTreeMap<Source, SourceRecord>,
     /// Diagnostics of the policy's own draws in this step's target; absent if it drew none.
@@ -42,6 +45,19 @@ pub struct StepRecord {
     pub buffer_items: usize,
     /// Tokens of all trajectories.
     pub tokens: usize,
+}
+
+/// Figures of one step of PPO.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PpoRecord {
+    /// Mean return: tempered and floored log R less the penalty, in nats.
+    pub mean_return: f64,
+    /// Mean of log q - log p over the step's trajectories: an estimate of the KL from the base model, in nats.
+    pub kl: f64,
+    /// What it is multiplied by in the return.
+    pub kl_coefficient: f64,
+    /// Share of actions whose gradient was stopped by clipping.
+    pub clipped_share: f64,
 }
 
 /// Figures of the trajectories of one source.

@@ -1,9 +1,10 @@
-//! Latents that come with the data, for the replay buffer to begin with (paper, section 3.3).
+//! Latents that come with the data: for the replay buffer to begin with (paper, section 3.3), or to be imitated by
+//! supervised fine-tuning.
 
 use amortize_gfn::{Inserted, Item, Query, ReplayBuffer, StopReason, Trajectory};
 use amortize_lm::ModelInfo;
 
-use crate::config::Config;
+use crate::config::{Config, MethodName};
 use crate::data::{Needs, Text};
 use crate::error::{Result, TrainError};
 use crate::reward::Target;
@@ -21,6 +22,17 @@ pub struct Seed {
     pub trajectory: Trajectory,
 }
 
+/// A Z of the data to be imitated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Demonstration {
+    /// What it belongs to.
+    pub query: Query,
+    /// Z as tokens.
+    pub trajectory: Trajectory,
+    /// Untempered log R of every prefix, in nats: for a run's figures, not for its training.  `[len+1]`
+    pub log_reward: Vec<f64>,
+}
+
 /// What became of the seeds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seeded {
@@ -32,15 +44,12 @@ pub struct Seeded {
     pub zero_reward: usize,
 }
 
-/// The seeds of a run's training data; none unless the config asks for them.
+/// The latents of a run's training data.
 ///
 /// # Errors
 /// If the data cannot be read, or the policy could not draw a seed: one with a masked token, a length out of bounds, or a
 /// stop before its end. The message names its line.
 pub fn read(config: &Config, model: &ModelInfo, task: &Task) -> Result<Vec<Seed>> {
-    if !config.buffer.seed_from_data {
-        return Ok(Vec::new());
-    }
     let needs = Needs { z: true, ..needs(&config.task, &config.reward) };
     let (train, _) = split(&config.data, &needs)?;
     let mut seeds = Vec::new();
@@ -51,7 +60,9 @@ pub fn read(config: &Config, model: &ModelInfo, task: &Task) -> Result<Vec<Seed>
         }
     }
     if seeds.is_empty() {
-        let problem = "has no \"z\" on any line to train on, though buffer.seed_from_data = true".into();
+        let imitates = config.train.method == MethodName::Sft;
+        let key = if imitates { "train.method = \"sft\"" } else { "buffer.seed_from_data = true" };
+        let problem = format!("has no \"z\" on any line to train on, though {key} needs some");
         return Err(TrainError::Data { path: config.data.path.clone(), line: None, problem });
     }
     Ok(seeds)
@@ -89,17 +100,30 @@ fn trajectory(config: &Config, model: &ModelInfo, task: &Task, z: &str) -> std::
 /// If the reward fails.
 pub fn insert(seeds: &[Seed], target: &mut Target, buffer: &mut ReplayBuffer) -> Result<Seeded> {
     let mut seeded = Seeded { seeds: seeds.len(), ..Seeded::default() };
+    for Demonstration { query, trajectory, log_reward } in demonstrations(seeds, target)? {
+        let item = Item::new(trajectory, log_reward).map_err(|error| TrainError::Reward(error.to_string()))?;
+        seeded.zero_reward += usize::from(buffer.insert(query.id, item) == Inserted::ZeroReward);
+    }
+    seeded.kept = buffer.iter().count();
+    Ok(seeded)
+}
+
+/// The seeds with their rewards.
+///
+/// # Errors
+/// If the reward fails.
+pub fn demonstrations(seeds: &[Seed], target: &mut Target) -> Result<Vec<Demonstration>> {
+    let mut scored = Vec::with_capacity(seeds.len());
     for part in seeds.chunks(AT_ONCE) {
         let queries: Vec<Query> = part.iter().map(|seed| seed.query.clone()).collect();
         let trajectories: Vec<Trajectory> = part.iter().map(|seed| seed.trajectory.clone()).collect();
         let numbers: Vec<usize> = (0..part.len()).collect();
         let rewards = target.log_reward(&queries, &numbers, &trajectories)?;
-        for (seed, row) in part.iter().zip(rewards.into_rows()) {
-            let item =
-                Item::new(seed.trajectory.clone(), row).map_err(|error| TrainError::Reward(error.to_string()))?;
-            seeded.zero_reward += usize::from(buffer.insert(seed.query.id, item) == Inserted::ZeroReward);
-        }
+        let of = |(seed, log_reward): (&Seed, Vec<f64>)| {
+            let Seed { query, trajectory } = seed.clone();
+            Demonstration { query, trajectory, log_reward }
+        };
+        scored.extend(part.iter().zip(rewards.into_rows()).map(of));
     }
-    seeded.kept = buffer.iter().count();
-    Ok(seeded)
+    Ok(scored)
 }

@@ -11,7 +11,7 @@ use amortize_runlog::{RunDir, replace_dir_atomic, write_atomic};
 use crate::card::model_card;
 use crate::checkpoint;
 use crate::compare::compare;
-use crate::config::Config;
+use crate::config::{Config, MethodName};
 use crate::error::{Result, TrainError};
 use crate::evaluate::evaluate;
 use crate::explore::Explored;
@@ -20,7 +20,6 @@ use crate::reward::Target;
 use crate::run_loop::{Cadence, Run, RunFiles, check_not_past, drive};
 use crate::sampling::{SampleOptions, text_of};
 use crate::seeds::{self, Seeded};
-use crate::settings;
 use crate::task::Task;
 use crate::trainer::{State, Trainer};
 
@@ -50,14 +49,18 @@ impl<'a> Session<'a> {
     /// If the directory is in use, the adapter cannot be made, or a seed of the buffer is none.
     pub fn start(config: &'a Config, model: &'a Model, task: &'a Task, out: &Path) -> Result<Self> {
         let mut trainer = trainer(config, model, task)?;
-        let seeds = seeds::read(config, model, task)?;
-        let seeded = seeds::insert(&seeds, &mut trainer.target, &mut trainer.state.buffer)?;
+        let seeded = match config.buffer.seed_from_data {
+            true => {
+                let seeds = seeds::read(config, model, task)?;
+                Some(seeds::insert(&seeds, &mut trainer.target, &mut trainer.state.buffer)?)
+            }
+            false => None,
+        };
         let run = RunDir::create(out, |run| {
             write_atomic(&run.config_path(), config.to_toml()?.as_bytes())?;
             checkpoint::save(run, &trainer.state, model)?;
             export(&run.adapter_dir(), config, &trainer)
         })?;
-        let seeded = config.buffer.seed_from_data.then_some(seeded);
         Ok(Self { config, files: RunFiles::open(run)?, trainer, seeded })
     }
 
@@ -239,8 +242,14 @@ fn before_first_evaluation(state: &State) -> bool {
     state.step == 0 && state.best.is_none()
 }
 
+/// A trainer before its first step.
 fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Result<Trainer<'a>> {
     let target = Target::of(&config.task, &config.reward, Policy::base(model), &task.actions)?;
-    let state = State::new(config, model, task)?;
-    Ok(Trainer { model, task, target, method: settings::method(config), state })
+    let mut trainer = Trainer::new(config, model, task, target)?;
+    if config.train.method == MethodName::Sft {
+        let seeds = seeds::read(config, model, task)?;
+        let demonstrations = seeds::demonstrations(&seeds, &mut trainer.target)?;
+        trainer.demonstrate(demonstrations);
+    }
+    Ok(trainer)
 }

@@ -1,27 +1,26 @@
 //! The config's sections in the terms of the crates below.
 
 use amortize_engine::optim::AdamW;
+use amortize_gfn::ppo::AdaptiveKl;
 use amortize_gfn::{self as gfn, LearningRate, Linear, Mix, Objective, ReplaySampling};
 use amortize_lm::decoder::Activations;
 use amortize_lm::{AdapterConfig, Precision};
 
 use crate::config::{
-    self, AdapterSection, BufferSampling, Config, Decay, Normaliser, ObjectiveName, ObjectiveSection, OptimizerSection,
-    RootFlow, TargetModules,
+    self, AdapterSection, BufferSampling, Config, Decay, ExploreSection, MethodName, Normaliser, ObjectiveName,
+    ObjectiveSection, OptimizerSection, PpoSection, RootFlow, TargetModules,
 };
-use crate::trainer::Method;
+use crate::trainer::{Learning, Method, Ppo};
 
 /// The method of a run.
 pub fn method(config: &Config) -> Method {
     let (explore, reward, train, optimizer) = (&config.explore, &config.reward, &config.train, &config.optimizer);
     Method {
-        objective: objective(&config.objective),
-        mix: Mix {
-            on_policy: explore.on_policy,
-            tempered: explore.tempered,
-            replay: explore.replay,
-            temperature_min: explore.temperature_min,
-            temperature_max: explore.temperature_max,
+        learning: learning(config),
+        mix: match train.method {
+            // PPO learns from the policy's own draws alone.
+            MethodName::Ppo => Mix { on_policy: 1.0, tempered: 0.0, replay: 0.0, ..mix(explore) },
+            MethodName::Gflownet | MethodName::Sft | MethodName::Prompt => mix(explore),
         },
         replay_sampling: match config.buffer.sampling {
             BufferSampling::Uniform => ReplaySampling::Uniform,
@@ -41,6 +40,35 @@ pub fn method(config: &Config) -> Method {
         micro_batch: train.micro_batch,
         activations: activations(train.recompute),
         seed: train.seed,
+    }
+}
+
+fn learning(config: &Config) -> Learning {
+    match config.train.method {
+        // Of a prompt nothing is learnt: its runs have no steps.
+        MethodName::Gflownet | MethodName::Prompt => Learning::Balance(objective(&config.objective)),
+        MethodName::Ppo => Learning::Ppo(ppo(&config.ppo)),
+        MethodName::Sft => Learning::Imitate,
+    }
+}
+
+fn ppo(section: &PpoSection) -> Ppo {
+    Ppo {
+        clip: section.clip,
+        epochs: section.epochs,
+        minibatches: section.minibatches,
+        kl_coefficient: section.kl_coefficient,
+        kl: AdaptiveKl { target: section.kl_target, horizon: section.kl_horizon },
+    }
+}
+
+fn mix(explore: &ExploreSection) -> Mix {
+    Mix {
+        on_policy: explore.on_policy,
+        tempered: explore.tempered,
+        replay: explore.replay,
+        temperature_min: explore.temperature_min,
+        temperature_max: explore.temperature_max,
     }
 }
 

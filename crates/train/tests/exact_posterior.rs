@@ -2,14 +2,12 @@
 
 mod common;
 
-use amortize_gfn::{Query, StopReason, Trajectory};
+use amortize_gfn::Query;
 use amortize_lm::{Model, Policy};
 use amortize_train::config::RewardMask;
-use amortize_train::evaluate::log_q;
 use amortize_train::reward::Target;
-use amortize_train::settings;
 use amortize_train::task::{Prompt, Task};
-use amortize_train::trainer::{State, Trainer};
+use amortize_train::trainer::Trainer;
 use common::Rugged;
 
 /// What a sampler is trained towards: the reward, and log R of a sequence to compare with, in nats.
@@ -20,7 +18,7 @@ fn total_variation(trainer: &Trainer, truth: Truth, lengths: [usize; 2], tempera
     let sequences = common::every_sequence(lengths[0], lengths[1]);
     let distance = |prompt: &Prompt| {
         let target = tempered_target(&sequences, truth, prompt, temperature);
-        let policy = probabilities(trainer.policy(), trainer.task, &sequences, prompt, lengths[1]);
+        let policy = common::probabilities(trainer.policy(), trainer.task, &sequences, prompt, lengths[1]);
         assert!((policy.iter().sum::<f64>() - 1.0).abs() < 1e-4, "the policy stays inside its action space");
         0.5 * target.iter().zip(&policy).map(|(p, q)| (p - q).abs()).sum::<f64>()
     };
@@ -31,17 +29,6 @@ fn tempered_target(sequences: &[Vec<u32>], truth: Truth, prompt: &Prompt, temper
     let weights: Vec<f64> = sequences.iter().map(|z| (truth(&prompt.query, z) / temperature).exp()).collect();
     let total: f64 = weights.iter().sum();
     weights.iter().map(|weight| weight / total).collect()
-}
-
-fn probabilities(policy: Policy, task: &Task, sequences: &[Vec<u32>], prompt: &Prompt, max_length: usize) -> Vec<f64> {
-    let stop = |z: &[u32]| match z.len() == max_length {
-        true => StopReason::MaxLength,
-        false => StopReason::Stop { token: common::STOPS[0] },
-    };
-    let trajectories: Vec<Trajectory> = sequences.iter().map(|z| Trajectory { z: z.clone(), stop: stop(z) }).collect();
-    let queries = [prompt.query.clone()];
-    let log_q = log_q(policy, &queries, &vec![0; trajectories.len()], &trajectories, &task.actions).expect("it scores");
-    log_q.iter().map(|log_q| log_q.exp()).collect()
 }
 
 const SETS: [&str; 12] = [
@@ -69,8 +56,7 @@ fn train(model: &Model, lengths: [usize; 2], zeros: f64, sets: &[&str]) -> f64 {
 fn train_towards(model: &Model, task: &Task, target: Target, truth: Truth, sets: &[&str]) -> f64 {
     let config = common::config(&[&SETS, sets].concat());
     let lengths = [task.actions.min_length, task.actions.max_length];
-    let state = State::new(&config, model, task).expect("a state");
-    let mut trainer = Trainer { model, task, target, method: settings::method(&config), state };
+    let mut trainer = Trainer::new(&config, model, task, target).expect("a trainer");
     let before = total_variation(&trainer, truth, lengths, 0.7);
     assert!(before > 0.2, "nothing to learn: {before}");
     for _ in 0..config.train.steps {

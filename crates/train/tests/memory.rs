@@ -72,9 +72,8 @@ fn step(shape: &str, sets: &[&str]) -> [Figures; 2] {
     let task = task(&config, &model);
     let forecast = Forecast::new(&config, &model, &task).expect("a forecast");
     let footprint = Footprint::new(&model.config, &settings::adapter(&config.adapter)).expect("a footprint");
-    let state = State::new(&config, &model, &task).expect("a state");
     let target = Target::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);
-    let mut trainer = Trainer { model: &model, task: &task, target, method: settings::method(&config), state };
+    let mut trainer = Trainer::new(&config, &model, &task, target).expect("a trainer");
     let kept = model.decoder.device().memory().in_use - vectors;
     trainer.step().expect("a step");
     let peak = model.decoder.device().memory().peak - vectors;

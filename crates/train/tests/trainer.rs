@@ -6,14 +6,12 @@ use amortize_gfn::{Query, Reward, Table, Trajectory};
 use amortize_lm::{Model, Policy};
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::reward::Target;
-use amortize_train::settings;
 use amortize_train::task::Task;
-use amortize_train::trainer::{State, Trainer};
+use amortize_train::trainer::{Learning, Trainer};
 
 fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Trainer<'a> {
-    let state = State::new(config, model, task).expect("a state");
     let target = Target::continuation(Policy::base(model), &task.actions, RewardMask::Zero);
-    Trainer { model, task, target, method: settings::method(config), state }
+    Trainer::new(config, model, task, target).expect("a trainer")
 }
 
 /// Loss and gradients of one step's batch, cut into micro-batches of `micro_batch` trajectories.
@@ -32,7 +30,8 @@ fn gradients(model: &Model, task: &Task, sets: &[&str], micro_batch: usize) -> (
     let (_, explored) = trainer.step().expect("a step");
     trainer.method.micro_batch = whole;
     let target = amortize_gfn::target(&explored.log_reward, 0.8, -100.0);
-    let (objective, gradients) = trainer.gradients(&explored, &target).expect("gradients");
+    let Learning::Balance(objective) = trainer.method.learning else { panic!("a GFlowNet") };
+    let (objective, gradients) = trainer.balance_gradients(objective, &explored, &target).expect("gradients");
     (objective.loss, gradients.tensors().iter().map(|tensor| tensor.to_host()).collect())
 }
 

@@ -4,9 +4,8 @@ use amortize_gfn::Query;
 use amortize_lm::{Model, Policy};
 use amortize_train::config::{Config, RewardMask};
 use amortize_train::reward::Target;
-use amortize_train::settings;
 use amortize_train::task::{Prompt, Task, action_space};
-use amortize_train::trainer::{State, Trainer};
+use amortize_train::trainer::Trainer;
 
 use super::{Lora, STOP, Sites, Workload, random, tokens};
 use crate::timing::seconds;
@@ -83,8 +82,7 @@ fn task(config: &Config, model: &Model, sizes: &Sizes, suffix: usize) -> Result<
 }
 
 fn steps(config: &Config, model: &Model, task: &Task, target: Target, repeats: usize) -> Result<Vec<f64>> {
-    let state = State::new(config, model, task)?;
-    let mut trainer = Trainer { model, task, target, method: settings::method(config), state };
+    let mut trainer = Trainer::new(config, model, task, target)?;
     seconds(repeats, || {
         trainer.step()?;
         Ok(())

@@ -16,6 +16,7 @@ pub(super) fn config(reader: &mut Reader) -> Config {
         policy: policy(reader),
         reward: reward(reader),
         objective: objective(reader),
+        ppo: ppo(reader),
         explore: explore(reader),
         buffer: buffer(reader),
         optimizer: optimizer(reader, OPTIMIZER),
@@ -106,6 +107,17 @@ fn objective(reader: &mut Reader) -> ObjectiveSection {
     }
 }
 
+fn ppo(reader: &mut Reader) -> PpoSection {
+    PpoSection {
+        clip: reader.or("ppo.clip", 0.2, BELOW_ONE),
+        epochs: reader.or("ppo.epochs", 4, COUNT),
+        minibatches: reader.or("ppo.minibatches", 4, COUNT),
+        kl_coefficient: reader.or("ppo.kl_coefficient", 0.05, NOT_NEGATIVE),
+        kl_target: reader.optional("ppo.kl_target", POSITIVE),
+        kl_horizon: reader.or("ppo.kl_horizon", 10_000.0, POSITIVE),
+    }
+}
+
 fn explore(reader: &mut Reader) -> ExploreSection {
     ExploreSection {
         on_policy: reader.or("explore.on_policy", 0.25, SHARE),
@@ -152,8 +164,12 @@ pub(crate) fn optimizer(reader: &mut Reader, default: OptimizerSection) -> Optim
 }
 
 fn train(reader: &mut Reader) -> TrainSection {
+    let methods = any("\"gflownet\", \"ppo\", \"sft\" or \"prompt\"");
+    let method = reader.or("train.method", MethodName::Gflownet, methods);
+    let steps = reader.required("train.steps", 1, if method == MethodName::Prompt { WHOLE } else { COUNT });
     TrainSection {
-        steps: reader.required("train.steps", 1, COUNT),
+        method,
+        steps: if method == MethodName::Prompt { 0 } else { steps },
         seed: reader.required("train.seed", 0, SEED),
         queries_per_step: reader.or("train.queries_per_step", 32, COUNT),
         samples_per_query: reader.or("train.samples_per_query", 8, COUNT),
@@ -204,9 +220,14 @@ fn check_root_flow(config: &Config, reader: &mut Reader) {
         ObjectiveName::Tb => objective.root_flow == RootFlow::Vargrad,
         ObjectiveName::Subtb | ObjectiveName::Db => objective.root_flow == RootFlow::Vargrad && !stops_at_root,
     };
+    let compares = match config.train.method {
+        MethodName::Gflownet => compares,
+        MethodName::Ppo => true,
+        MethodName::Sft | MethodName::Prompt => false,
+    };
     let keys = ["train.samples_per_query", "objective.root_flow", "objective.name"];
     reader.check(!compares || config.train.samples_per_query >= 2, &keys, || {
-        "train.samples_per_query = 1: expected 2 or more, because VarGrad compares the trajectories of a query".into()
+        "train.samples_per_query = 1: expected 2 or more, because VarGrad and PPO compare the trajectories of a query".into()
     });
 }
 

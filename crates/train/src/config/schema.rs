@@ -26,6 +26,8 @@ pub struct Config {
     pub reward: RewardSection,
     /// The loss.
     pub objective: ObjectiveSection,
+    /// What `train.method = "ppo"` does instead.
+    pub ppo: PpoSection,
     /// Where training trajectories come from.
     pub explore: ExploreSection,
     /// The replay buffer.
@@ -251,6 +253,38 @@ pub enum RootFlow {
     Learned,
 }
 
+/// Proximal policy optimisation, with the mean return of a query's other trajectories as baseline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PpoSection {
+    /// How far an action's probability may go from what it was, as a ratio to it, before its gradient is stopped.
+    pub clip: f64,
+    /// Passes over a step's trajectories.
+    pub epochs: usize,
+    /// Updates a pass.
+    pub minibatches: usize,
+    /// The weight of the KL from the base model in the return, at the first step.
+    pub kl_coefficient: f64,
+    /// The KL that the weight is adapted to, in nats a trajectory; it stays as it is if there is none.
+    pub kl_target: Option<f64>,
+    /// Trajectories over which the weight may grow by a fifth.
+    pub kl_horizon: f64,
+}
+
+/// How the policy is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MethodName {
+    /// The paper's: it samples in proportion to the reward.
+    Gflownet,
+    /// Reward maximisation by proximal policy optimisation.
+    Ppo,
+    /// Supervised fine-tuning on the `z` of the data.
+    Sft,
+    /// The base model as the prompt makes it: nothing is trained.
+    Prompt,
+}
+
 /// Where training trajectories come from: three probabilities that sum to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -329,7 +363,9 @@ pub enum Decay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainSection {
-    /// Optimizer steps.
+    /// How the policy is made.
+    pub method: MethodName,
+    /// Steps: of PPO several updates each, of other methods one. 0 where nothing is trained.
     pub steps: usize,
     /// The seed of every random draw of the training.
     pub seed: u64,

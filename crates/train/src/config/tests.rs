@@ -67,8 +67,8 @@ fn a_key_of_another_section_or_of_none_finds_its_own() {
 
 #[test]
 fn a_key_like_no_other_gets_a_list_to_choose_from() {
-    let sections = "the sections are task, model, data, adapter, policy, reward, objective, explore, buffer, optimizer, \
-                    train, evaluate";
+    let sections = "the sections are task, model, data, adapter, policy, reward, objective, ppo, explore, buffer, \
+                    optimizer, train, evaluate";
     let hints = [
         ("buffer.size", "[buffer] has capacity, similarity_tolerance, sampling, seed_from_data"),
         ("verbosity", sections),
@@ -314,12 +314,14 @@ fn the_stop_is_given_in_one_way() {
 fn one_sample_per_query_is_refused_where_there_is_nothing_to_compare_it_with() {
     let one = "train.samples_per_query=1";
     let expected = "--set train.samples_per_query=1: train.samples_per_query = 1: expected 2 or more, \
-                    because VarGrad compares the trajectories of a query";
+                    because VarGrad and PPO compare the trajectories of a query";
     assert_eq!(refusal(MINIMAL, &[one]), expected);
     assert_eq!(refusal(MINIMAL, &[one, "objective.name=vargrad", "objective.root_flow=learned"]), expected);
     assert_eq!(refusal(MINIMAL, &[one, "objective.name=tb", "policy.min_length=0"]), expected);
     assert!(read(MINIMAL, &[one, "objective.root_flow=learned"]).is_ok());
     assert!(read(MINIMAL, &[one, "policy.min_length=0"]).is_ok());
+    assert_eq!(refusal(MINIMAL, &[one, "objective.root_flow=learned", "train.method=ppo"]), expected);
+    assert!(read(MINIMAL, &[one, "train.method=sft"]).is_ok());
 }
 
 #[test]
@@ -340,6 +342,8 @@ fn the_resolved_config_loads_back_equal() {
             "optimizer.clip_norm=3",
             "model.precision=bf16",
             "train.seed=9223372036854775807",
+            "train.method=ppo",
+            "ppo.kl_target=3",
         ],
         vec!["task=infilling", "task.template={y}\n\t{x}", "task.separator="],
         vec!["task.template={topic}", "buffer.seed_from_data=true", EVERY_TERM],
@@ -356,7 +360,8 @@ fn the_resolved_config_loads_back_equal() {
 #[test]
 fn the_resolved_config_says_what_is_not_set() {
     let text = with(&["data.limit=100"]).to_toml().unwrap();
-    let first = "# Not set: data.validation_path, model.adapter, optimizer.clip_norm, policy.allow, policy.forbid";
+    let first = "# Not set: data.validation_path, model.adapter, optimizer.clip_norm, policy.allow, policy.forbid, \
+                 ppo.kl_target";
     assert_eq!(text.lines().next(), Some(first));
 }
 

@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
-use amortize_gfn::{Query, Reward, Table, Trajectory};
+use amortize_gfn::{Query, Reward, StopReason, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, StopRule, TokenMask};
-use amortize_lm::{Device, Model, Precision};
+use amortize_lm::{Device, Model, Policy, Precision};
 use amortize_train::TrainError;
 use amortize_train::config::Config;
+use amortize_train::evaluate::log_q;
 use amortize_train::task::{Prompt, Task};
 
 /// Tokens that sequences are made of.
@@ -83,4 +84,22 @@ impl Reward for Rugged {
         };
         Ok(Table::from_rows(trajectories.iter().zip(query_of).map(row).collect()))
     }
+}
+
+/// A policy's probability of every one of `sequences`, stop included.
+pub fn probabilities(
+    policy: Policy,
+    task: &Task,
+    sequences: &[Vec<u32>],
+    prompt: &Prompt,
+    max_length: usize,
+) -> Vec<f64> {
+    let stop = |z: &[u32]| match z.len() == max_length {
+        true => StopReason::MaxLength,
+        false => StopReason::Stop { token: STOPS[0] },
+    };
+    let trajectories: Vec<Trajectory> = sequences.iter().map(|z| Trajectory { z: z.clone(), stop: stop(z) }).collect();
+    let queries = [prompt.query.clone()];
+    let log_q = log_q(policy, &queries, &vec![0; trajectories.len()], &trajectories, &task.actions).expect("it scores");
+    log_q.iter().map(|log_q| log_q.exp()).collect()
 }
