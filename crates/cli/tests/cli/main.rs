@@ -8,6 +8,7 @@ mod evaluate;
 mod infilling;
 mod interrupts;
 mod likelihood;
+mod methods;
 mod metrics;
 mod runs;
 mod sample;
