@@ -18,6 +18,9 @@ const TEXTS: [&str; 6] = [
     "One day Lily lost her cat. Tom saw it on the mat.",
 ];
 
+/// Enough to know the texts by heart, whose entropy is about 0.1 nats a token.
+const STEPS: &str = "train.steps=150";
+
 /// A directory with texts and a config of a small new model.
 fn place() -> (TempDir, String) {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -46,14 +49,14 @@ fn values(gradients: &Gradients) -> Vec<f32> {
 fn a_new_model_learns_its_texts() {
     let (_dir, text) = place();
     for family in ["llama", "gpt2"] {
-        let sets = [format!("architecture.family={family}"), "architecture.kv_heads=4".into()];
+        let sets = [format!("architecture.family={family}"), "architecture.kv_heads=4".into(), STEPS.into()];
         let mut trainer = trainer(&text, &sets.each_ref().map(String::as_str));
         let first = trainer.step().expect("a step");
         let uniform = (trainer.model.config.vocab_size as f64).ln();
         assert!((first.loss - uniform).abs() < 0.3, "{family}: {} near {uniform}", first.loss);
         assert!(first.tokens <= 150 && first.tokens > 100 && first.learnt_tokens == first.tokens, "{first:?}");
-        let last = (1..60).map(|_| trainer.step().expect("a step").loss).last().expect("steps");
-        assert!(last < 0.5, "{family}: {last}");
+        let last = (1..150).map(|_| trainer.step().expect("a step").loss).last().expect("steps");
+        assert!(last < 0.2, "{family}: {last}");
     }
 }
 
@@ -103,9 +106,9 @@ fn weight_decay_takes_from_matrices_alone() {
 #[test]
 fn bf16_products_train_f32_weights() {
     let (_dir, text) = place();
-    let mut trainer = trainer(&text, &["model.precision=bf16"]);
-    let last = (0..60).map(|_| trainer.step().expect("a step").loss).last().expect("steps");
-    assert!(last < 0.6, "{last}");
+    let mut trainer = trainer(&text, &["model.precision=bf16", STEPS]);
+    let last = (0..150).map(|_| trainer.step().expect("a step").loss).last().expect("steps");
+    assert!(last < 0.2, "{last}");
 }
 
 #[test]

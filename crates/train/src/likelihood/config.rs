@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::reader::{Reader, Rule};
 use crate::config::resolve::{OPTIMIZER, adapter, optimizer};
-use crate::config::rules::{BOOL, COUNT, PATH, SEED, SHARE, WHOLE, any};
+use crate::config::rules::{BOOL, COUNT, PATH, POSITIVE, SEED, SHARE, WHOLE, any};
 use crate::config::{self, AdapterSection, ConfigError, Decay, OptimizerSection, Precision};
 use crate::template::Template;
 
@@ -90,6 +90,8 @@ pub struct ArchitectureSection {
     pub context: usize,
     /// Whether the output head is the embedding matrix.
     pub tie_embeddings: bool,
+    /// Standard deviation of the first weights.
+    pub initializer_range: f64,
 }
 
 /// The families of architectures.
@@ -298,6 +300,7 @@ fn architecture(model: &ModelSection, reader: &mut Reader) -> Option<Architectur
         feed_forward: reader.or("architecture.feed_forward", feed_forward, COUNT),
         context: reader.or("architecture.context", 512, COUNT),
         tie_embeddings: reader.or("architecture.tie_embeddings", true, BOOL),
+        initializer_range: reader.or("architecture.initializer_range", 0.02, POSITIVE),
     };
     reader.check(!both, &["model.path"], || {
         "model.path and [architecture] both say what the new model is like; leave one of them out".into()

@@ -116,5 +116,6 @@ fn architecture(section: &ArchitectureSection) -> Architecture {
         feed_forward: section.feed_forward,
         context: section.context,
         tie_embeddings: section.tie_embeddings,
+        initializer_range: section.initializer_range,
     }
 }
