@@ -93,6 +93,7 @@ struct Idle {
 }
 
 impl Pool {
+    /// A buffer of at least so many numbers.
     fn take(&mut self, len: usize) -> Vec<f32> {
         // A buffer up to half as large again serves too: lengths vary a little from step to step.
         let found = self.idle.range(len..=len + len / 2).next().map(|(capacity, _)| *capacity);
@@ -102,11 +103,10 @@ impl Pool {
         };
         self.in_use += data.capacity();
         self.peak = self.peak.max(self.in_use);
-        // Old values stay where there are some; only memory never used before is zeroed.
+        // Old values stay where there are some, also past the end: only memory never used before is zeroed.
         if data.len() < len {
             data.resize(len, 0.0);
         }
-        data.truncate(len);
         data
     }
 

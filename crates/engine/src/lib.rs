@@ -15,6 +15,7 @@ pub mod optim;
 mod precision;
 pub mod probe;
 pub mod tensor;
+mod threads;
 
 #[cfg(test)]
 mod check;
@@ -24,3 +25,4 @@ pub use device::{Device, MemoryUse};
 pub use layout::{AttentionPlan, SegmentId, TreeLayout};
 pub use precision::{Precision, UnknownPrecision};
 pub use tensor::{Columns, Tensor, Weight};
+pub use threads::on_threads;

@@ -12,13 +12,14 @@ use crate::device::Device;
 pub struct Tensor {
     rows: usize,
     cols: usize,
+    /// The values, and perhaps more that are none: a buffer is never cut, or its end would have to be filled again.
     data: Vec<f32>,
     device: Device,
 }
 
 impl Tensor {
     pub(crate) fn new(rows: usize, cols: usize, data: Vec<f32>, device: Device) -> Self {
-        debug_assert_eq!(data.len(), rows * cols);
+        assert!(data.len() >= rows * cols);
         Self { rows, cols, data, device }
     }
 
@@ -39,7 +40,7 @@ impl Tensor {
 
     /// The values, row by row, copied to the host.
     pub fn to_host(&self) -> Vec<f32> {
-        self.data.clone()
+        self.host().to_vec()
     }
 
     /// Overwrites all values with those of the host.
@@ -47,7 +48,7 @@ impl Tensor {
     /// # Panics
     /// If `values` has another length than the tensor.
     pub fn copy_from_host(&mut self, values: &[f32]) {
-        self.data.copy_from_slice(values);
+        self.host_mut().copy_from_slice(values);
     }
 
     /// All columns, as a view.
@@ -63,17 +64,18 @@ impl Tensor {
 
     /// The values where they are. CPU ops only.
     pub(crate) fn host(&self) -> &[f32] {
-        &self.data
+        &self.data[..self.rows * self.cols]
     }
 
     /// The values where they are, to write. CPU ops only.
     pub(crate) fn host_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        &mut self.data[..self.rows * self.cols]
     }
 
     /// All of it, as what a product with a packed weight writes.
     pub(crate) fn target(&mut self) -> Target<'_> {
-        Target::new(&mut self.data, self.cols)
+        let cols = self.cols;
+        Target::new(self.host_mut(), cols)
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f32] {
@@ -87,7 +89,7 @@ impl Tensor {
 
 impl Clone for Tensor {
     fn clone(&self) -> Self {
-        self.device.from_host(self.rows, self.cols, &self.data)
+        self.device.from_host(self.rows, self.cols, self.host())
     }
 }
 
@@ -125,12 +127,12 @@ impl<'a> Columns<'a> {
 
     /// The view as an operand of a matrix product.  `[rows, cols]`
     pub(crate) fn mat(&self) -> Mat<'a> {
-        Mat::new(&self.tensor.data, self.tensor.rows, self.tensor.cols).columns(self.range.clone())
+        Mat::new(self.tensor.host(), self.tensor.rows, self.tensor.cols).columns(self.range.clone())
     }
 
     /// The view as the left operand of a product with a packed weight.  `[rows, cols]`
     pub(crate) fn rows_view(&self) -> RowsView<'a> {
-        RowsView::columns(&self.tensor.data, self.tensor.cols, self.range.clone())
+        RowsView::columns(self.tensor.host(), self.tensor.cols, self.range.clone())
     }
 
     /// Rows `rows` and columns `cols` (within the view) as an operand of a matrix product.

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use amortize_engine::Tensor;
 use amortize_engine::ops::sample::{self, Distribution};
 pub use amortize_engine::ops::truncate::Truncation;
+use amortize_engine::{Tensor, on_threads};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -82,7 +82,7 @@ pub fn generate_truncated(
     }
     let mut generated = Vec::with_capacity(draws.len());
     for draws in draws.chunks(LIVE) {
-        generated.extend(Decoding::start(policy, prompts, draws, actions, truncation)?.finish()?);
+        generated.extend(on_threads(|| Decoding::start(policy, prompts, draws, actions, truncation)?.finish())?);
     }
     Ok(generated)
 }

@@ -1,7 +1,7 @@
 //! A base model with an optional adapter, and questions about its next-token distributions.
 
-use amortize_engine::AttentionPlan;
 use amortize_engine::ops::head::Wanted;
+use amortize_engine::{AttentionPlan, on_threads};
 
 use crate::actions::TokenMask;
 use crate::adapter::Adapter;
@@ -179,9 +179,11 @@ impl<'a> Policy<'a> {
     pub fn score(&self, forest: &Forest, questions: &Questions) -> Result<Vec<f64>> {
         self.check(forest, questions)?;
         let mut answers = vec![0.0; questions.len()];
-        for part in parts(&forest.attention_plan(), ROWS_AT_ONCE) {
-            self.score_part(forest, &part, questions, &mut answers);
-        }
+        on_threads(|| {
+            for part in parts(&forest.attention_plan(), ROWS_AT_ONCE) {
+                self.score_part(forest, &part, questions, &mut answers);
+            }
+        });
         if answers.iter().any(|log_prob| log_prob.is_nan()) {
             return Err(LmError::NotFinite);
         }
@@ -213,7 +215,8 @@ impl<'a> Policy<'a> {
         let (compiled, plan) = (questions.compile(Some), forest.attention_plan());
         let masks = questions.mask_words();
         let (pass, wanted) = (self.pass(batch(forest, &plan)), compiled.wanted(&masks));
-        let tape = self.model.decoder.score_with_tape(&pass, &compiled.rows, &wanted, self.activations);
+        let decoder = &self.model.decoder;
+        let tape = on_threads(|| decoder.score_with_tape(&pass, &compiled.rows, &wanted, self.activations));
         let mut log_probs = vec![0.0; questions.len()];
         compiled.restore(&tape.scored.log_probs, &mut log_probs);
         Ok(ScoredWithTape { log_probs, compiled, tape, plan })
@@ -244,7 +247,8 @@ impl<'a> Policy<'a> {
         let masks = questions.mask_words();
         let coefficients = scored.compiled.arrange(coefficients);
         let (pass, wanted) = (self.pass(batch(forest, &scored.plan)), scored.compiled.wanted(&masks));
-        self.model.decoder.backward(&scored.tape, &pass, &wanted, &coefficients, gradients);
+        let decoder = &self.model.decoder;
+        on_threads(|| decoder.backward(&scored.tape, &pass, &wanted, &coefficients, gradients));
     }
 
     /// Log-probability of every token of `completion` after `prompt`, in nats.  `[completion]`

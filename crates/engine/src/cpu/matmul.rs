@@ -302,7 +302,7 @@ impl Product<'_> {
         }
         for (m, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
-                self.put(simd, row + m, col + v * S::F32_LANES..col + (v + 1) * S::F32_LANES, *sum, into);
+                self.put_whole(simd, row + m, col + v * S::F32_LANES, *sum, into);
             }
         }
     }
@@ -325,6 +325,16 @@ impl Product<'_> {
         }
     }
 
+    /// A vector that lies within the columns.
+    #[inline(always)]
+    fn put_whole<S: Simd>(&self, simd: S, row: usize, col: usize, sum: S::f32s, into: Into) {
+        let c = self.c.part_of_row(row, &(col..col + S::F32_LANES)).as_mut_ptr().cast::<S::f32s>();
+        let sum = simd.mul_f32s(simd.splat_f32s(self.scale), sum);
+        // SAFETY: the part is a vector long; any bits are numbers.
+        unsafe { c.write_unaligned(if into == Into::Add { simd.add_f32s(c.read_unaligned(), sum) } else { sum }) };
+    }
+
+    /// As much of a vector as there are columns.
     #[inline(always)]
     fn put<S: Simd>(&self, simd: S, row: usize, columns: Range<usize>, sum: S::f32s, into: Into) {
         let c = self.c.part_of_row(row, &columns);

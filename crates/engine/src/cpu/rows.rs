@@ -48,8 +48,7 @@ pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &m
         return;
     }
     let step = rows_per_task(rows, a_cols.max(b_cols));
-    let chunks = a.host_mut().par_chunks_mut(step * a_cols).zip(b.host_mut().par_chunks_mut(step * b_cols));
-    chunks.enumerate().for_each(|(task, (a, b))| {
+    let task = |(task, (a, b)): (usize, (&mut [f32], &mut [f32]))| {
         vectorised(
             #[inline(always)]
             || {
@@ -59,7 +58,12 @@ pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &m
                 }
             },
         );
-    });
+    };
+    if step >= rows {
+        return task((0, (a.host_mut(), b.host_mut())));
+    }
+    let chunks = a.host_mut().par_chunks_mut(step * a_cols).zip(b.host_mut().par_chunks_mut(step * b_cols));
+    chunks.enumerate().for_each(task);
 }
 
 /// Calls `f(row number, row, value)` for every row of a tensor and the value that belongs to it.
@@ -70,8 +74,9 @@ pub(crate) fn for_each_with<T: Send>(
 ) {
     let cols = tensor.cols();
     assert_eq!(tensor.rows(), values.len());
+    let together = rows_per_task(tensor.rows(), cols);
     let rows = tensor.host_mut().par_chunks_mut(cols.max(1)).zip(values).enumerate();
-    rows.for_each(|(i, (row, value))| {
+    rows.with_min_len(together).for_each(|(i, (row, value))| {
         vectorised(
             #[inline(always)]
             || f(i, row, value),

@@ -18,6 +18,8 @@ use crate::{Columns, Tensor};
 
 /// Query rows of one tile.
 const TILE: usize = 48;
+/// Multiplications of queries with keys below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 1 << 15;
 /// Every run of keys begins at a multiple of so many columns of a tile's table, so that products need no masks: one vector.
 const LANES: usize = 16;
 
@@ -187,6 +189,15 @@ struct Scratch {
     d_scores: Vec<f32>,
 }
 
+/// A group and a key head each, as many together as are worth a thread.
+fn tasks(plan: &AttentionPlan, heads: Heads) -> impl IndexedParallelIterator<Item = usize> {
+    let seen =
+        |segment: &AttentionSegment| segment.context.iter().map(Range::len).sum::<usize>() + segment.queries.len();
+    let pairs: usize = plan.segments.iter().map(|segment| segment.queries.len() * seen(segment)).sum();
+    let per_group = pairs * heads.group() * heads.head_dim / plan.groups.len().max(1);
+    (0..plan.groups.len() * heads.kv_heads).into_par_iter().with_min_len(WORTH_A_THREAD.div_ceil(per_group + 1))
+}
+
 /// `out = softmax(scale q kᵀ) v` over the keys that the plan lets each query see.
 ///
 /// q `[queries, heads * head_dim]`, k and v `[keys, kv_heads * head_dim]`.
@@ -196,8 +207,7 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
     let mut lse = device.scratch(n, heads.heads);
     let shared_out = SharedRows::new(out.host_mut(), n, heads.heads * heads.head_dim);
     let shared_lse = SharedRows::new(lse.host_mut(), n, heads.heads);
-    let tasks = (0..plan.groups.len() * heads.kv_heads).into_par_iter();
-    tasks.for_each_init(Scratch::default, |scratch, task| {
+    tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
         let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
         let alone = segments.iter().all(|segment| segment.queries.len() == 1);
         if !alone {
@@ -347,34 +357,51 @@ fn softmax(row: &mut [f32]) -> f32 {
     max + sum.ln()
 }
 
-/// The gradients of queries, keys and values, side by side: `d_qkv += ...`, `[n, qkv_width]`.
+/// The gradients of queries, keys and values, side by side.  `[n, qkv_width]`
 ///
-/// Queries and keys are rows of the same packed batch here: `qkv` `[n, qkv_width]`, `d_out` as `attended.out`.
-pub fn backward(
-    plan: &AttentionPlan,
-    heads: Heads,
-    qkv: &Tensor,
-    attended: &Attended,
-    d_out: &Tensor,
-    d_qkv: &mut Tensor,
-) {
+/// Queries and keys are rows of the same packed batch here: `qkv` `[n, qkv_width]`, `d_out` as `attended.out`. Every row is in a
+/// segment of the plan.
+pub fn backward(plan: &AttentionPlan, heads: Heads, qkv: &Tensor, attended: &Attended, d_out: &Tensor) -> Tensor {
     let n = qkv.rows();
+    let queries: usize = plan.segments.iter().map(|segment| segment.queries.len()).sum();
+    assert_eq!(queries, n, "rows of the plan's segments");
+    let mut gradients = qkv.device().scratch(n, heads.qkv_width());
     let (q, k, v) = (qkv.columns(heads.q_columns()), qkv.columns(heads.k_columns()), qkv.columns(heads.v_columns()));
-    let d_qkv = SharedRows::new(d_qkv.host_mut(), n, heads.qkv_width());
+    let d_qkv = SharedRows::new(gradients.host_mut(), n, heads.qkv_width());
     // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
-    let tasks = (0..plan.groups.len() * heads.kv_heads).into_par_iter();
-    tasks.for_each_init(Scratch::default, |scratch, task| {
+    tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
         let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
+        for segment in segments {
+            // SAFETY: groups share no rows, and the columns of a key head and its query heads are this task's.
+            unsafe { clear(segment.queries.clone(), heads, kv_head, d_qkv) };
+        }
         scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
         scratch.values.fill(&v, heads.of(kv_head), span(segments.iter()));
         for tile in segments.iter().flat_map(tiles) {
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let operands = Operands { q: &q, k: &k, v: &v, heads, head };
-                // SAFETY: groups share no rows, and the columns of a key head and its query heads are this task's.
+                // SAFETY: as above.
                 unsafe { backward_tile(&tile, operands, attended, d_out, scratch, d_qkv) };
             }
         }
     });
+    gradients
+}
+
+/// Sets some rows to zero in the columns of a key head and its query heads.
+///
+/// # Safety
+/// No other task may touch them.
+unsafe fn clear(rows: Range<usize>, heads: Heads, kv_head: usize, d_qkv: SharedRows) {
+    let (width, group) = (heads.head_dim, heads.group());
+    let q = heads.q_columns().start + kv_head * group * width..heads.q_columns().start + (kv_head + 1) * group * width;
+    let of = |columns: Range<usize>| columns.start + kv_head * width..columns.start + (kv_head + 1) * width;
+    for row in rows {
+        for columns in [q.clone(), of(heads.k_columns()), of(heads.v_columns())] {
+            // SAFETY: passed on from the caller.
+            unsafe { d_qkv.row(row, columns) }.fill(0.0);
+        }
+    }
 }
 
 /// With P the probabilities, D = rowsum(dO O) and dS = P (dO Vᵀ - D):

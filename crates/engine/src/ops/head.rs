@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
+use crate::cpu::gradient::add_transposed;
 use crate::cpu::panels::{Operand, Start, WIDTH};
 use crate::cpu::rows;
 use crate::cpu::simd;
@@ -84,7 +84,7 @@ pub fn forward(hidden: &Tensor, weight: &Weight, wanted: &Wanted, keep: Keep) ->
     assert_eq!((wanted.rows(), wanted.offsets.len(), weight.inputs()), (n, n + 1, d));
     let mut pass = OnlineSoftmax {
         wanted,
-        hidden: weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature),
+        hidden: weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature, hidden.device()),
         state: hidden.device().zeros(n, 3),
         logits: vec![f32::NEG_INFINITY; wanted.targets.len()],
         expected: (keep == Keep::ForBackward).then(|| hidden.device().zeros(n, d)),
@@ -150,7 +150,7 @@ impl OnlineSoftmax<'_> {
                 #[inline(always)]
                 |row, expected| simd::scale(expected, self.state.row(row)[RESCALE]),
             );
-            let probabilities = weight.panels().operand(logits.view().rows_view(), 1.0);
+            let probabilities = weight.panels().operand(logits.view().rows_view(), 1.0, logits.device());
             weight.panels().backward(panels_of(&chunk), &probabilities, Start::There, expected.target());
         }
     }
@@ -259,7 +259,7 @@ pub fn backward_weight(
     let totals: Vec<f32> =
         wanted.offsets.windows(2).map(|range| coefficients[range[0]..range[1]].iter().sum()).collect();
     let (vocabulary, d) = (dw.rows(), dw.cols());
-    let operand = weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature);
+    let operand = weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature, hidden.device());
     for chunk in chunks(vocabulary) {
         let mut slopes = chunk_logits(&operand, weight, wanted, chunk.clone());
         rows::for_each(
@@ -278,9 +278,7 @@ pub fn backward_weight(
             },
         );
         let block = &mut dw.host_mut()[chunk.start * d..chunk.end * d];
-        let block = MatMut::new(block, chunk.len(), d);
-        let scale = wanted.inverse_temperature;
-        matmul(block, slopes.view().mat().t(), hidden.view().mat(), scale, Into::Add, Threads::All);
+        add_transposed(block, &slopes.view(), &hidden.view(), wanted.inverse_temperature);
     }
 }
 

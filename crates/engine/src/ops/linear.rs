@@ -1,6 +1,6 @@
 //! `y = x Wᵀ + b`.
 
-use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
+use crate::cpu::gradient::add_transposed;
 use crate::cpu::panels::Start;
 use crate::cpu::rows;
 use crate::{Tensor, Weight};
@@ -10,7 +10,7 @@ pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
     let mut y = x.device().scratch(x.rows(), weight.outputs());
     let panels = weight.panels();
     let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.host()));
-    let x = panels.operand(x.view().rows_view(), 1.0);
+    let x = panels.operand(x.view().rows_view(), 1.0, x.device());
     panels.forward(0..panels.count(), &x, start, y.target());
     y
 }
@@ -19,16 +19,15 @@ pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
 pub fn backward_input(dy: &Tensor, weight: &Weight) -> Tensor {
     let panels = weight.panels();
     let mut dx = dy.device().scratch(dy.rows(), weight.inputs());
-    let dy = panels.operand(dy.view().rows_view(), 1.0);
+    let dy = panels.operand(dy.view().rows_view(), 1.0, dy.device());
     panels.backward(0..panels.count(), &dy, Start::Zero, dx.target());
     dx
 }
 
 /// `dW += dyᵀ x`: dW `[out, in]`. Only for weights that are trained.
 pub fn backward_weight(dy: &Tensor, x: &Tensor, dw: &mut Tensor) {
-    let (out, input) = (dw.rows(), dw.cols());
-    let dw = MatMut::new(dw.host_mut(), out, input);
-    matmul(dw, dy.view().mat().t(), x.view().mat(), 1.0, Into::Add, Threads::All);
+    assert_eq!((dw.rows(), dw.cols()), (dy.cols(), x.cols()));
+    add_transposed(dw.host_mut(), &dy.view(), &x.view(), 1.0);
 }
 
 /// `db += Σ_rows dy`: db `[1, out]`. Only for biases that are trained.

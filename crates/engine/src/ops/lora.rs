@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::matmul::{Into, MatMut, Threads, matmul};
+use crate::cpu::gradient::add_transposed;
 use crate::cpu::panels::{RowsView, Start, Target};
 use crate::{Precision, Tensor, Weight};
 
@@ -36,7 +36,7 @@ impl LowRank {
 pub fn inner(x: &Tensor, update: &LowRank) -> Tensor {
     let a = update.a.panels();
     let mut u = x.device().scratch(x.rows(), update.rank());
-    a.forward(0..a.count(), &a.operand(x.view().rows_view(), 1.0), Start::Zero, u.target());
+    a.forward(0..a.count(), &a.operand(x.view().rows_view(), 1.0, x.device()), Start::Zero, u.target());
     u
 }
 
@@ -47,7 +47,7 @@ pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns
     let u = inner(x, update);
     let cols = y.cols();
     let target = Target::columns(y.host_mut(), cols, columns.start);
-    b.forward(0..b.count(), &b.operand(u.view().rows_view(), scale), Start::There, target);
+    b.forward(0..b.count(), &b.operand(u.view().rows_view(), scale, u.device()), Start::There, target);
     u
 }
 
@@ -77,18 +77,21 @@ pub struct Applied<'a> {
 /// dropout) where it is wanted.
 pub fn backward(dy: &Tensor, applied: &Applied, update: &LowRank, gradients: Gradients, dx: Option<&mut Tensor>) {
     let Applied { x, u, scale, columns } = applied;
-    let (n, rank, input) = (x.rows(), update.rank(), x.cols());
+    let (n, rank) = (x.rows(), update.rank());
     let Gradients { a: da, b: db } = gradients;
     let g = dy.columns(columns.clone());
-    let db = MatMut::new(db.host_mut(), columns.len(), rank);
-    matmul(db, g.mat().t(), u.view().mat(), *scale, Into::Add, Threads::All);
+    add_transposed(db.host_mut(), &g, &u.view(), *scale);
     let mut du = x.device().scratch(n, rank);
     let (a, b) = (update.a.panels(), update.b.panels());
-    b.backward(0..b.count(), &b.operand(g.rows_view(), *scale), Start::Zero, du.target());
-    let da = MatMut::new(da.host_mut(), rank, input);
-    matmul(da, du.view().mat().t(), x.view().mat(), 1.0, Into::Add, Threads::All);
+    b.backward(0..b.count(), &b.operand(g.rows_view(), *scale, x.device()), Start::Zero, du.target());
+    add_transposed(da.host_mut(), &du.view(), &x.view(), 1.0);
     if let Some(dx) = dx {
-        a.backward(0..a.count(), &a.operand(RowsView::new(du.host(), rank), 1.0), Start::There, dx.target());
+        a.backward(
+            0..a.count(),
+            &a.operand(RowsView::new(du.host(), rank), 1.0, du.device()),
+            Start::There,
+            dx.target(),
+        );
     }
 }
 

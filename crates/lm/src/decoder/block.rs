@@ -190,9 +190,8 @@ impl Block {
     ) {
         let d_attended = self.attention_out.backward(dx, &tape.attended.out, &tape.out_tape, pass, true);
         let d_attended = d_attended.expect("asked for");
-        let mut d_qkv = dx.device().zeros(tape.qkv.rows(), tape.qkv.cols());
         let plan = pass.forward.batch.plan;
-        attention::backward(plan, self.heads, &tape.qkv, &tape.attended, &d_attended, &mut d_qkv);
+        let mut d_qkv = attention::backward(plan, self.heads, &tape.qkv, &tape.attended, &d_attended);
         if let Some(table) = rope {
             rope::backward(&mut d_qkv, self.rotated_columns(), pass.forward.batch.depths, table);
         }

@@ -1,4 +1,7 @@
+use super::store::Line;
+use super::tiles::RowTiles;
 use super::*;
+use crate::Device;
 use crate::check::numbers;
 
 /// Three loops: `y = start + 0.5 x Wᵀ`.
@@ -42,7 +45,8 @@ fn check(precision: Precision) {
                 for force in arch::available() {
                     arch::with(force, || {
                         // What the kernel sees of its left operand, and of a weight that is no bf16 yet.
-                        let pairs = matches!(packed.operand(RowsView::new(&x, inputs), 1.0), Operand::Pairs(_));
+                        let pairs =
+                            matches!(packed.operand(RowsView::new(&x, inputs), 1.0, &Device::cpu()), Operand::Pairs(_));
                         let seen = |values: &[f32]| -> Vec<f32> {
                             values.iter().map(|v| if pairs { rounded_to_bf16(*v) } else { *v }).collect()
                         };
@@ -51,9 +55,9 @@ fn check(precision: Precision) {
                         slow_forward(&w, &seen(&x), inputs, range.clone(), &mut y);
                         slow_backward(&w, &seen(&dy), inputs, range.clone(), &mut dx);
                         let (mut found_y, mut found_dx) = (dy.clone(), x.clone());
-                        let operand = packed.operand(RowsView::new(&x, inputs), 0.5);
+                        let operand = packed.operand(RowsView::new(&x, inputs), 0.5, &Device::cpu());
                         packed.forward(panels.clone(), &operand, Start::There, Target::new(&mut found_y, range.len()));
-                        let operand = packed.operand(RowsView::new(&dy, range.len()), 1.0);
+                        let operand = packed.operand(RowsView::new(&dy, range.len()), 1.0, &Device::cpu());
                         packed.backward(panels.clone(), &operand, Start::There, Target::new(&mut found_dx, inputs));
                         assert_close(&found_y, &y);
                         assert_close(&found_dx, &dx);
@@ -104,7 +108,7 @@ fn a_product_writes_its_own_columns_over_what_it_starts_from() {
     let w = numbers(1, 40 * 3);
     let packed = Panels::pack(40, 3, &w, Precision::F32);
     let x = numbers(2, 2 * 3);
-    let operand = packed.operand(RowsView::new(&x, 3), 1.0);
+    let operand = packed.operand(RowsView::new(&x, 3), 1.0, &Device::cpu());
     let bias = numbers(3, 40);
     let mut plain = vec![0.0; 2 * 40];
     packed.forward(0..2, &operand, Start::There, Target::new(&mut plain, 40));
@@ -127,8 +131,13 @@ fn rows_may_be_some_columns_of_a_wider_buffer() {
     let narrow: Vec<f32> = wide.chunks(9).flat_map(|row| row[2..6].to_vec()).collect();
     let (mut a, mut b) = (vec![0.0; 15], vec![0.0; 15]);
     let view = RowsView::columns(&wide, 9, 2..6);
-    packed.forward(0..1, &packed.operand(view, 1.0), Start::Zero, Target::new(&mut a, 5));
-    packed.forward(0..1, &packed.operand(RowsView::new(&narrow, 4), 1.0), Start::Zero, Target::new(&mut b, 5));
+    packed.forward(0..1, &packed.operand(view, 1.0, &Device::cpu()), Start::Zero, Target::new(&mut a, 5));
+    packed.forward(
+        0..1,
+        &packed.operand(RowsView::new(&narrow, 4), 1.0, &Device::cpu()),
+        Start::Zero,
+        Target::new(&mut b, 5),
+    );
     assert_eq!(a, b);
 }
 
@@ -161,6 +170,49 @@ fn fast_transposes_agree_with_plain_loops_on_every_instruction_set() {
                 native::pack_singles(height, |i| view.row(i), 0.5, &mut found);
                 assert_eq!(found, plain);
             }
+        });
+    }
+}
+
+/// Sums shorter and longer than a strip; rows and columns that fill no tile and no panel, and of a wider buffer.
+#[test]
+fn products_of_changing_operands_agree_with_three_loops_on_every_instruction_set() {
+    let device = Device::cpu();
+    for (n, rows, cols) in [(1, 1, 1), (3, 6, 32), (65, 13, 33), (515, 31, 7), (1030, 12, 70), (0, 2, 3)] {
+        let (a, b, before) = (numbers(1, n * (rows + 5)), numbers(2, n * (cols + 3)), numbers(3, rows * cols));
+        let (a, b) = (RowsView::columns(&a, rows + 5, 2..2 + rows), RowsView::columns(&b, cols + 3, 3..3 + cols));
+        let dot = |i: usize, j: usize| (0..n).map(|row| a.row(row)[i] * b.row(row)[j]).sum::<f32>();
+        let products: Vec<f32> = (0..rows * cols).map(|at| 0.5 * dot(at / cols, at % cols)).collect();
+        let sums: Vec<f32> = products.iter().zip(&before).map(|(product, before)| product + before).collect();
+        for force in arch::available() {
+            arch::with(force, || {
+                let (mut written, mut added) = (before.clone(), before.clone());
+                multiply_transposed(a, b, 0.5, Start::Zero, Target::new(&mut written, cols), &device);
+                multiply_transposed(a, b, 0.5, Start::There, Target::new(&mut added, cols), &device);
+                assert_close(&written, &products);
+                assert_close(&added, &sums);
+            });
+        }
+    }
+}
+
+#[test]
+fn packed_columns_are_rows_of_the_transpose_on_every_instruction_set() {
+    let device = Device::cpu();
+    let (n, width) = (150, 103);
+    let x = numbers(1, n * (width + 4));
+    let view = RowsView::columns(&x, width + 4, 1..1 + width);
+    let transposed: Vec<f32> = (0..width).flat_map(|col| (0..n).map(move |row| view.row(row)[col])).collect();
+    for force in arch::available() {
+        arch::with(force, || {
+            let found = RowTiles::pack_columns(view, 0.5, &device);
+            let Operand::Singles(expected) = Operand::pack(RowsView::new(&transposed, n), 0.5, false, &device) else {
+                unreachable!("no pairs were asked for");
+            };
+            for tile in &expected.tiles {
+                assert_eq!(found.part(tile, &(0..n)), expected.part(tile, &(0..n)));
+            }
+            assert_eq!(found.tiles, expected.tiles);
         });
     }
 }

@@ -1,11 +1,15 @@
 //! The left operand of a packed product, in the order in which the kernel reads it.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
 use rayon::prelude::*;
 
+use super::kernel::with_height;
 use super::native;
 use crate::cpu::arch;
+use crate::{Device, Tensor};
 
 /// Values below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 16;
@@ -70,36 +74,66 @@ fn cut(n: usize, lanes: usize) -> Vec<Range<usize>> {
 /// Rows in tiles as high as a kernel's register tile: `[tile, step, row of the tile]`, a step being one value, or two as a pair.
 #[derive(Debug)]
 pub(crate) struct RowTiles<T> {
-    values: Vec<T>,
-    steps: usize,
+    /// The bits of the steps.  `[rows, steps]` in another order
+    values: Tensor,
     /// Rows of every tile.
     pub(super) tiles: Vec<Range<usize>>,
+    kind: PhantomData<T>,
 }
 
-impl<T: Copy + Default + Send> RowTiles<T> {
-    /// `fill(tile, to)` writes a tile.  `[step, row of the tile]`
-    fn pack(n: usize, steps: usize, fill: impl Fn(Range<usize>, &mut [T]) + Sync) -> Self {
+impl<T: Pod + Send> RowTiles<T> {
+    /// `fill(tiles, to)` writes some neighbouring tiles, of at least so many rows where there are as many.  `[tile, step, row of the tile]`
+    fn pack(
+        device: &Device,
+        (n, steps): (usize, usize),
+        rows_together: usize,
+        fill: impl Fn(&[Range<usize>], &mut [T]) + Sync,
+    ) -> Self {
         let lanes = arch::lanes();
         let (most, tiles) = (most_rows(lanes), cut(n, lanes));
-        let mut values = vec![T::default(); n * steps];
-        let mut rest = values.as_mut_slice();
-        let mut parts = Vec::with_capacity(tiles.len());
-        for tile in &tiles {
-            let (part, after) = rest.split_at_mut(tile.len() * steps);
-            parts.push((tile.clone(), part));
+        let mut values = device.scratch(n, steps);
+        let mut rest = cast_slice_mut::<f32, T>(values.host_mut());
+        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1).max(rows_together.div_ceil(most));
+        let mut parts = Vec::with_capacity(tiles.len().div_ceil(tiles_per_task));
+        for tiles in tiles.chunks(tiles_per_task) {
+            let rows: usize = tiles.iter().map(Range::len).sum();
+            let (part, after) = rest.split_at_mut(rows * steps);
+            parts.push((tiles, part));
             rest = after;
         }
-        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1);
-        parts.into_par_iter().with_min_len(tiles_per_task).for_each(|(tile, part)| fill(tile, part));
-        Self { values, steps, tiles }
+        match parts.len() {
+            0 | 1 => parts.into_iter().for_each(|(tiles, part)| fill(tiles, part)),
+            _ => parts.into_par_iter().for_each(|(tiles, part)| fill(tiles, part)),
+        }
+        Self { values, tiles, kind: PhantomData }
     }
 
     /// Some steps of a tile.
     #[inline(always)]
     pub(super) fn part(&self, tile: &Range<usize>, steps: &Range<usize>) -> &[T] {
-        let first = tile.start * self.steps;
-        &self.values[first + steps.start * tile.len()..first + steps.end * tile.len()]
+        let first = tile.start * self.values.cols();
+        &cast_slice(self.values.host())[first + steps.start * tile.len()..first + steps.end * tile.len()]
     }
+}
+
+impl<T> RowTiles<T> {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.values.rows()
+    }
+}
+
+/// Tiles one after the other, each with its part of a buffer.
+fn each<'a, T>(
+    tiles: &'a [Range<usize>],
+    steps: usize,
+    mut to: &'a mut [T],
+) -> impl Iterator<Item = (Range<usize>, &'a mut [T])> {
+    tiles.iter().map(move |tile| {
+        let (part, after) = std::mem::take(&mut to).split_at_mut(tile.len() * steps);
+        to = after;
+        (tile.clone(), part)
+    })
 }
 
 /// What [`native::pack_singles`] does, one value at a time.
@@ -123,29 +157,69 @@ pub(crate) enum Operand {
 
 impl Operand {
     /// Packs `scale x`, as pairs of bf16 where `pairs` says so.
-    pub(super) fn pack(x: RowsView, scale: f32, pairs: bool) -> Self {
+    pub(super) fn pack(x: RowsView, scale: f32, pairs: bool, device: &Device) -> Self {
         if pairs {
-            let fill = |tile: Range<usize>, to: &mut [u32]| {
-                native::pack_pairs(tile.len(), |i| x.row(tile.start + i), scale, to);
-            };
-            return Self::Pairs(RowTiles::pack(x.rows(), x.width().div_ceil(2), fill));
+            let steps = x.width().div_ceil(2);
+            return Self::Pairs(RowTiles::pack(device, (x.rows(), steps), 1, |tiles, to| {
+                for (tile, to) in each(tiles, steps, to) {
+                    native::pack_pairs(tile.len(), |i| x.row(tile.start + i), scale, to);
+                }
+            }));
         }
-        let fill = |tile: Range<usize>, to: &mut [f32]| match native::has_transposes() {
-            true => native::pack_singles(tile.len(), |i| x.row(tile.start + i), scale, to),
-            false => pack_plainly(x, tile, scale, to),
-        };
-        Self::Singles(RowTiles::pack(x.rows(), x.width(), fill))
+        Self::Singles(RowTiles::pack(device, (x.rows(), x.width()), 1, |tiles, to| {
+            for (tile, to) in each(tiles, x.width(), to) {
+                match native::has_transposes() {
+                    true => native::pack_singles(tile.len(), |i| x.row(tile.start + i), scale, to),
+                    false => pack_plainly(x, tile, scale, to),
+                }
+            }
+        }))
     }
 
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
-        self.tiles().last().map_or(0, |tile| tile.end)
-    }
-
-    pub(super) fn tiles(&self) -> &[Range<usize>] {
         match self {
-            Self::Singles(tiles) => &tiles.tiles,
-            Self::Pairs(tiles) => &tiles.tiles,
+            Self::Singles(tiles) => tiles.rows(),
+            Self::Pairs(tiles) => tiles.rows(),
+        }
+    }
+}
+
+/// Columns that one task packs together: some cache lines of a row.
+const COLUMNS: usize = 96;
+/// Rows that all tiles of a task read before they go on, so that what they read stays in the first-level cache.
+const ROWS: usize = 64;
+
+impl RowTiles<f32> {
+    /// Packs `scale xᵀ`: the columns of x become rows.
+    pub(super) fn pack_columns(x: RowsView, scale: f32, device: &Device) -> Self {
+        let n = x.rows();
+        Self::pack(device, (x.width(), n), COLUMNS, |tiles, to| {
+            for rows in (0..n).step_by(ROWS).map(|first| first..n.min(first + ROWS)) {
+                for (tile, to) in each(tiles, n, to) {
+                    let columns = Columns { x, scale, rows: rows.clone(), first: tile.start };
+                    with_height!(tile.len(), columns.copy::<_>(to));
+                }
+            }
+        })
+    }
+}
+
+/// Some rows of one tile's columns.
+struct Columns<'a> {
+    x: RowsView<'a>,
+    scale: f32,
+    rows: Range<usize>,
+    first: usize,
+}
+
+impl Columns<'_> {
+    /// To where they belong in a tile.  `[row of x, column]`
+    fn copy<const M: usize>(&self, tile: &mut [f32]) {
+        let (tile, _) = tile.as_chunks_mut::<M>();
+        for (to, row) in tile[self.rows.clone()].iter_mut().zip(self.rows.clone()) {
+            let (from, _) = self.x.row(row)[self.first..].as_chunks::<M>();
+            *to = from[0].map(|value| self.scale * value);
         }
     }
 }

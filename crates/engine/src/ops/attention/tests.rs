@@ -69,8 +69,7 @@ fn passes_finite_differences_on_a_forest() {
     let layout = forest();
     let qkv = tensor(2, layout.len(), HEADS.qkv_width());
     let c = tensor(3, layout.len(), 12);
-    let mut d_qkv = qkv.device().zeros(layout.len(), HEADS.qkv_width());
-    backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, &qkv), &c, &mut d_qkv);
+    let d_qkv = backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, &qkv), &c);
     gradient(&qkv, &d_qkv, |qkv| weighted_sum(&attend(&layout, qkv).out, &c));
 }
 
@@ -91,9 +90,8 @@ fn long_segments_go_in_tiles_and_agree_with_short_ones() {
         assert!((a - b).abs() < 1e-5);
     }
     let c = tensor(5, rows, 12);
-    let (mut da, mut db) = (qkv.device().zeros(rows, 24), qkv.device().zeros(rows, 24));
-    backward(&long.attention_plan(), HEADS, &qkv, &a, &c, &mut da);
-    backward(&chain.attention_plan(), HEADS, &qkv, &b, &c, &mut db);
+    let da = backward(&long.attention_plan(), HEADS, &qkv, &a, &c);
+    let db = backward(&chain.attention_plan(), HEADS, &qkv, &b, &c);
     for (a, b) in da.host().iter().zip(db.host()) {
         assert!((a - b).abs() < 1e-4);
     }

@@ -1,0 +1,109 @@
+//! The strips of a packed weight, for the product with it and for that with its transpose.
+
+use std::ops::Range;
+
+use super::product::Strips;
+use super::store::{Line, PairLine};
+use super::{Panels, WIDTH, native};
+use crate::cpu::arch;
+
+/// A panel a part, down its inputs.
+pub(super) struct Forward<'w> {
+    pub weight: &'w Panels,
+    pub first: usize,
+}
+
+impl Strips<PairLine> for Forward<'_> {
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
+        self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
+    }
+}
+
+impl Strips<Line> for Forward<'_> {
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
+        self.weight.store.lines(self.weight.inputs, self.first + part, depth, scratch)
+    }
+
+    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize> {
+        self.weight.store.addresses(self.weight.inputs, self.first + part, depth)
+    }
+}
+
+/// 32 inputs a part, down the outputs from panel `first` on.
+pub(super) struct Backward<'w> {
+    pub weight: &'w Panels,
+    pub first: usize,
+}
+
+impl Backward<'_> {
+    /// Inputs of a part.
+    #[inline(always)]
+    fn inputs(&self, part: usize) -> Range<usize> {
+        part * WIDTH..self.weight.inputs.min((part + 1) * WIDTH)
+    }
+
+    /// The panels under some outputs, which start with a panel, each with how many of its outputs are meant.
+    #[inline(always)]
+    fn panels(&self, depth: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let first = self.first + depth.start / WIDTH;
+        let whole = depth.len();
+        (0..whole.div_ceil(WIDTH)).map(move |i| (first + i, WIDTH.min(whole - i * WIDTH)))
+    }
+}
+
+impl Strips<Line> for Backward<'_> {
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
+        scratch.clear();
+        let (mut buffer, fast) = (Vec::new(), native::has_transposes());
+        for (panel, outputs) in self.panels(depth) {
+            let from = self.weight.store.lines(self.weight.inputs, panel, self.inputs(part), &mut buffer);
+            if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
+                native::transpose_lines(from, scratch);
+                continue;
+            }
+            for output in 0..outputs {
+                let mut line = Line::ZERO;
+                for (to, from) in line.0.iter_mut().zip(from) {
+                    *to = from.0[output];
+                }
+                scratch.push(line);
+            }
+        }
+        scratch
+    }
+}
+
+impl Strips<PairLine> for Backward<'_> {
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
+        scratch.clear();
+        let (mut buffer, fast) = (Vec::new(), arch::is_avx512());
+        for (panel, outputs) in self.panels(depth) {
+            let from = self.weight.store.pairs(self.weight.inputs, panel, self.inputs(part), &mut buffer);
+            if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
+                scratch.extend(native::transpose_pairs(from));
+                continue;
+            }
+            for output in (0..outputs).step_by(2) {
+                scratch.push(transposed_pair(from, output));
+            }
+        }
+        scratch
+    }
+}
+
+/// The weights of two outputs, from `output` on, as a line of pairs over them: pairs over inputs become pairs over outputs. The output
+/// past a panel's last is zero.
+#[inline(always)]
+fn transposed_pair(from: &[PairLine], output: usize) -> PairLine {
+    let mut line = PairLine::ZERO;
+    for (to, from) in line.0.chunks_exact_mut(2).zip(from) {
+        let (even, odd) = (from.0[output], from.0[output + 1]);
+        to[0] = even & 0xffff | odd << 16;
+        to[1] = even >> 16 | odd & 0xffff_0000;
+    }
+    line
+}
