@@ -17,9 +17,6 @@ use crate::optimizer::{Optimizer, clip, finite_norm};
 use crate::order::QueryOrder;
 use crate::settings;
 
-/// Rows of a pass for every thread: enough to keep it busy, and so few that caches still hold what the one op leaves to the next.
-const ROWS_PER_THREAD: usize = 512;
-
 /// How a run trains.
 #[derive(Clone, Debug)]
 pub struct Method {
@@ -29,7 +26,7 @@ pub struct Method {
     pub clip_norm: Option<f64>,
     /// Tokens that a batch is filled to.
     pub tokens_per_step: usize,
-    /// The most tokens of a forward and backward pass, 0 for as many as are fast.
+    /// Tokens a forward and backward pass, 0 for all.
     pub tokens_per_pass: usize,
     /// What a pass keeps for the backward pass.
     pub activations: Activations,
@@ -165,10 +162,9 @@ impl Trainer {
         Ok((loss, gradients))
     }
 
-    /// A batch in parts of neighbouring windows, no larger than the config allows nor than what is fast.
+    /// A batch in parts of neighbouring windows.
     fn passes<'b>(&self, batch: &'b [usize]) -> Vec<&'b [usize]> {
-        let fast = ROWS_PER_THREAD * rayon::current_num_threads();
-        let most = if self.method.tokens_per_pass == 0 { fast } else { fast.min(self.method.tokens_per_pass) };
+        let most = if self.method.tokens_per_pass == 0 { usize::MAX } else { self.method.tokens_per_pass };
         let (mut parts, mut first, mut rows) = (Vec::new(), 0, 0);
         for (i, window) in batch.iter().enumerate() {
             let more = self.train.sequence(*window).rows();
