@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use amortize_bench::floor::Machine;
 use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
+use amortize_reproduce::{Name, Scale};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::decode::DecodeArgs;
@@ -52,6 +53,8 @@ pub enum Command {
     Metrics(MetricsArgs),
     /// Make a run's report.html, and print its path
     Report(ReportArgs),
+    /// Run one of the paper's experiments, all methods and seeds, and write its table and figure
+    Reproduce(ReproduceArgs),
     /// Write the corpus that base models are trained on, or judge infilled stories of it
     Corpus(CorpusArgs),
     /// How fast this machine is, on random models of known shapes, and how far from its limits
@@ -276,6 +279,47 @@ pub struct ReportArgs {
     /// Also write figures and samples for TensorBoard, to RUN/tensorboard
     #[arg(long)]
     pub tensorboard: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  amortize reproduce rng
+  amortize reproduce infill --seeds 1 --set train.steps=50 --out quick
+  amortize reproduce continuation --encoder all-MiniLM-L6-v2
+  amortize reproduce infill --scale paper --model gpt2-large-stories --data stories.jsonl --encoder deberta-xlarge-mnli
+
+A reproduction that was stopped goes on with the same command, and makes nothing twice.")]
+pub struct ReproduceArgs {
+    /// The experiment: rng (section 2), continuation (section 4.1) or infill (section 4.2)
+    #[arg(value_name = "NAME")]
+    pub name: Name,
+    /// tiny: the model that the program carries, on data that it writes; paper: the paper's settings on --model and --data
+    #[arg(long, value_name = "SCALE", default_value_t)]
+    pub scale: Scale,
+    /// Seeds of every method
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
+    pub seeds: usize,
+    /// The first of them: settings are best tuned on others than those that are reported
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub first_seed: u64,
+    /// Directory of runs, table, figure and page [default: runs/reproduce-NAME-SCALE]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Override a key of every run's config, such as train.steps=50
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// A model directory in Hugging Face format
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// The paper scale's data: a prompt a line, or for infill JSON lines with "x", "y" and "z"
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// A BERT or DeBERTa-v2 directory: for diversity by embeddings, and for BERTScore
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
+    /// Print the table's rows as one JSON list
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod table;
 
 use std::process::ExitCode;
 
+use amortize_reproduce::ReproduceError;
 use amortize_train::{TrainError, likelihood};
 use anyhow::Result;
 use clap::Parser;
@@ -25,8 +26,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", message(&error));
-            let interrupted = matches!(error.downcast_ref(), Some(TrainError::Interrupted { .. }));
-            ExitCode::from(if interrupted { INTERRUPTED } else { 1 })
+            ExitCode::from(if is_interrupt(&error) { INTERRUPTED } else { 1 })
         }
     }
 }
@@ -43,6 +43,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Evaluate(args) => commands::evaluate::run(args),
         Command::Metrics(args) => commands::metrics::run(args),
         Command::Report(args) => commands::report::run(args),
+        Command::Reproduce(args) => commands::reproduce::run(args),
         Command::Corpus(args) => commands::corpus::run(args),
         Command::Bench(args) => commands::bench::run(args),
     }
@@ -52,6 +53,11 @@ fn run(command: &Command) -> Result<()> {
 fn message(error: &anyhow::Error) -> String {
     let causes = error.chain().skip(1).map(ToString::to_string);
     causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
+}
+
+fn is_interrupt(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(TrainError::Interrupted { .. }))
+        || matches!(error.downcast_ref(), Some(ReproduceError::Interrupted))
 }
 
 /// Whoever read our output has seen enough, as `head` does.

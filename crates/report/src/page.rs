@@ -3,44 +3,20 @@
 use crate::chart::Chart;
 use crate::compare::comparison;
 use crate::curves;
+use crate::document::{Document, section};
 use crate::figures::{self, Figure};
 use crate::html::{BEST, Escaped, count, duration};
 use crate::read::{Evaluation, Run, Sample, SampleKind};
 use crate::samples::samples;
 use crate::summary::summary;
 
-const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
-
-/// No network, whatever a text in the run may say.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// The page of a run.
 pub fn page(run: &Run) -> String {
-    let (title, version) = (Escaped(&run.name), Escaped(&run.tool_version));
     let body = [header, quality, sampled, validation, training, config].map(|part| part(run)).concat();
-    format!(
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title} · amortize</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<main>
-{body}</main>
-<footer>Made from the files of the run, which amortize {version} started.</footer>
-<script>
-{SCRIPT}</script>
-</body>
-</html>
-"#
-    )
+    let footer = format!("Made from the files of the run, which amortize {} started.", Escaped(&run.tool_version));
+    Document { title: &run.name, body: &body, footer: &footer, script: SCRIPT }.html()
 }
 
 fn header(run: &Run) -> String {
@@ -152,10 +128,6 @@ fn config(run: &Run) -> String {
         Escaped(&run.config.0)
     );
     section("Config", &details)
-}
-
-fn section(title: &str, content: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
 }
 
 fn nothing(why: &str) -> String {

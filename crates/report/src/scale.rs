@@ -15,13 +15,16 @@ pub struct Scale {
     high: f64,
     /// Whether it is logarithmic.
     pub log: bool,
+    /// From low to high.
     pub ticks: Vec<Tick>,
 }
 
 /// A tick, with what is written beside it.
 #[derive(Debug)]
 pub struct Tick {
+    /// Where it is.
     pub value: f64,
+    /// What is written there, a text that needs no escaping.
     pub label: String,
 }
 

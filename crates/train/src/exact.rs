@@ -6,7 +6,7 @@ use amortize_gfn::{Query, StopReason, Trajectory};
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::tokenizer::Tokenizer;
 use amortize_lm::{ModelInfo, Policy};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::evaluate::log_q;
@@ -44,7 +44,7 @@ pub struct Distances {
 }
 
 /// A text with its probabilities.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// The text, without what the table has before it.
     pub text: String,

@@ -85,7 +85,10 @@ fn policy_template(task: &TaskSection) -> Template {
 }
 
 /// Training and validation data.
-pub(crate) fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)> {
+///
+/// # Errors
+/// If it cannot be read, or all of it would be held out.
+pub fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)> {
     let mut train = read(&data.path, needs)?;
     train.truncate(data.limit.unwrap_or(usize::MAX));
     if let Some(path) = &data.validation_path {

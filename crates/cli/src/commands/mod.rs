@@ -7,6 +7,7 @@ pub mod likelihood;
 pub mod merge;
 pub mod metrics;
 pub mod report;
+pub mod reproduce;
 mod running;
 pub mod sample;
 pub mod score;

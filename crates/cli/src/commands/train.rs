@@ -28,7 +28,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 fn start(args: &TrainArgs) -> Result<()> {
     let path = args.config.as_ref().context("a config is needed")?;
     let mut config = Config::load(path, &args.sets)?;
-    make_absolute(&mut config)?;
+    config.paths_mut().try_for_each(absolute)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(path));
     let (model, task, forecast) = prepare(&config)?;
     let session = Session::start(&config, &model, &task, &out)?;
@@ -41,7 +41,7 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
     let config = match &args.config {
         Some(given) => {
             let mut config = Config::load(given, &args.sets)?;
-            make_absolute(&mut config)?;
+            config.paths_mut().try_for_each(absolute)?;
             config
         }
         None => Config::load(&run.config_path(), &args.sets)?,
@@ -112,15 +112,5 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
         TaskKind::Custom => "--data FILE",
     };
     eprintln!("try: amortize sample --run {} {texts} -n 5", run.path().display());
-    Ok(())
-}
-
-/// Paths in a run's config hold wherever it is read from.
-fn make_absolute(config: &mut Config) -> Result<()> {
-    let paths = [Some(&mut config.model.path), Some(&mut config.data.path)];
-    let optional = [config.model.adapter.as_mut(), config.data.validation_path.as_mut()];
-    for path in paths.into_iter().chain(optional).flatten() {
-        absolute(path)?;
-    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 mod error;
 mod nearest;
+mod paths;
 pub(crate) mod reader;
 pub(crate) mod resolve;
 pub(crate) mod rules;
