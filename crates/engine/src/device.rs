@@ -13,6 +13,8 @@ use crate::tensor::Tensor;
 #[derive(Clone, Debug, Default)]
 pub struct Device {
     pool: Arc<Mutex<Pool>>,
+    /// Of what ops make for themselves: products' packed operands.
+    operands: Arc<Mutex<Pool>>,
 }
 
 impl Device {
@@ -32,6 +34,12 @@ impl Device {
     pub(crate) fn scratch(&self, rows: usize, cols: usize) -> Tensor {
         let data = self.lock().take(rows * cols);
         Tensor::new(rows, cols, data, self.clone())
+    }
+
+    /// The same for an op's own use while it runs, from a pool that is no part of [`Device::memory`]: tensors are foretold by
+    /// themselves, and so are operands.  `[rows, cols]`
+    pub(crate) fn operand(&self, rows: usize, cols: usize) -> Tensor {
+        Self { pool: self.operands.clone(), operands: self.operands.clone() }.scratch(rows, cols)
     }
 
     /// Copies host values to a tensor on this device.  `[rows, cols]`

@@ -101,7 +101,10 @@ impl Plan {
     fn shared(&self, observer: &mut dyn Observer) -> Result<Shared<'_>> {
         let config = &self.runs[0].config;
         let info = ModelInfo::read(&config.model.path).map_err(TrainError::from)?;
-        let forecast = Forecast::new(config, &info, &Task::load(config, &info)?)?;
+        let task = Task::load(config, &info)?;
+        let held_out = HeldOut::read(config, &info, &task, self.test_path().as_deref())?;
+        self.experiment.check(&held_out.texts)?;
+        let forecast = Forecast::new(config, &info, &task)?;
         if let Some(warning) = available().and_then(|available| forecast.warning(available)) {
             observer.warn(&warning);
         }

@@ -102,6 +102,13 @@ pub(crate) trait Experiment {
     fn metrics(&self) -> &'static [Metric];
     /// What the paper found.
     fn published(&self) -> &'static [Published];
+    /// Looks at the held-out texts before anything is trained.
+    ///
+    /// # Errors
+    /// If one lacks what [`Experiment::measure`] needs.
+    fn check(&self, _texts: &[Text]) -> Result<()> {
+        Ok(())
+    }
     /// Measures a policy.
     ///
     /// # Errors

@@ -267,7 +267,7 @@ fn a_damaged_checkpoint_is_refused_and_left_alone() {
         (|run| fs::remove_dir_all(run.join("checkpoint")).unwrap(), &["state.json", "nothing to resume"]),
         (|run| cut(run.join("checkpoint/state.json"), 500), &["state.json", "damaged", "column 500"]),
         (|run| fs::write(run.join("checkpoint/state.json"), "{}").unwrap(), &["state.json", "damaged"]),
-        (|run| edit_state(run, |state| state["version"] = json!(2)), &["state.json", "version 2", "reads 1"]),
+        (|run| edit_state(run, |state| state["version"] = json!(1)), &["state.json", "version 1", "reads 2"]),
         // <unk> may not be sampled.
         (|run| edit_state(run, |state| replayed(state)["trajectory"]["z"][0] = json!(0)), &["token 0", "position 0"]),
         (

@@ -5,6 +5,7 @@ use std::path::Path;
 use amortize_encoders::{Encoder, token_embeddings};
 use amortize_lm::Policy;
 use amortize_metrics::{bert_score, bleu, gleu, tokenize_13a};
+use amortize_train::data::Text;
 use amortize_train::decoding::Decoding;
 use amortize_train::reward::Target;
 use amortize_train::sampling::Sample;
@@ -124,12 +125,20 @@ impl Experiment for Infill {
         &PUBLISHED
     }
 
+    /// Every story needs a reference.
+    fn check(&self, texts: &[Text]) -> Result<()> {
+        let Some(text) = texts.iter().find(|text| text.z.is_empty()) else { return Ok(()) };
+        let line = text.line.map(|line| format!(" (line {line})")).unwrap_or_default();
+        let problem = format!("the held-out story {:?}{line} has no \"z\" to compare infills with", text.x);
+        Err(ReproduceError::Option(problem))
+    }
+
     fn measure(&self, subject: &Subject) -> Result<Measured> {
         let Subject { config, task, policy, .. } = subject;
         let mut target = Target::of(&config.task, &config.reward, Policy::base(subject.model), &task.actions)?;
         let draws = Draws { n: INFILLS, seed: subject.seed, policy_temperature: 1.0, decoding: Decoding::OWN };
         let samples = draw(*policy, &mut target, subject.prompts, &task.actions, draws)?;
-        let infills = infills(subject, &samples)?;
+        let infills = infills(subject, &samples);
         let mut values = similarity(subject, &infills);
         if subject.scale == Scale::Tiny {
             values.extend(judged(subject, &infills));
@@ -165,19 +174,12 @@ struct Infills<'a> {
     texts: Vec<&'a str>,
 }
 
-fn infills<'a>(subject: &Subject<'a>, samples: &'a [Vec<Sample>]) -> Result<Vec<Infills<'a>>> {
-    let of = |(text, samples): (&'a amortize_train::data::Text, &'a Vec<Sample>)| {
-        if text.z.is_empty() {
-            let line = text.line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            let problem = format!("the held-out story {:?}{line} has no \"z\" to compare infills with", text.x);
-            return Err(ReproduceError::Option(problem));
-        }
-        Ok(Infills {
-            x: &text.x,
-            y: text.y.as_deref().unwrap_or_default(),
-            references: text.z.iter().map(|z| z.trim()).collect(),
-            texts: samples.iter().map(|sample| sample.text.trim()).collect(),
-        })
+fn infills<'a>(subject: &Subject<'a>, samples: &'a [Vec<Sample>]) -> Vec<Infills<'a>> {
+    let of = |(text, samples): (&'a Text, &'a Vec<Sample>)| Infills {
+        x: &text.x,
+        y: text.y.as_deref().unwrap_or_default(),
+        references: text.z.iter().map(|z| z.trim()).collect(),
+        texts: samples.iter().map(|sample| sample.text.trim()).collect(),
     };
     subject.texts.iter().zip(samples).map(of).collect()
 }

@@ -91,7 +91,7 @@ impl<T: Pod + Send> RowTiles<T> {
     ) -> Self {
         let lanes = arch::lanes();
         let (most, tiles) = (most_rows(lanes), cut(n, lanes));
-        let mut values = device.scratch(n, steps);
+        let mut values = device.operand(n, steps);
         let mut rest = cast_slice_mut::<f32, T>(values.host_mut());
         let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1).max(rows_together.div_ceil(most));
         let mut parts = Vec::with_capacity(tiles.len().div_ceil(tiles_per_task));
