@@ -9,4 +9,4 @@ mod sentence;
 
 pub use encoder::{Encoder, TokenVectors};
 pub use error::{EncoderError, Result};
-pub use matching::{inverse_document_frequencies, token_embeddings};
+pub use matching::{bert_scores, inverse_document_frequencies, token_embeddings};

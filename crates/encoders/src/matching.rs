@@ -1,6 +1,6 @@
 //! Texts made ready for BERTScore.
 
-use amortize_metrics::{Idf, TokenEmbeddings};
+use amortize_metrics::{BertScore, Idf, TokenEmbeddings, bert_score};
 
 use crate::encoder::Encoder;
 use crate::error::Result;
@@ -25,6 +25,21 @@ pub fn token_embeddings<T: AsRef<str>>(
         TokenEmbeddings::new(tokens.vectors, encoder.width(), weights)
     });
     Ok(embedded.collect())
+}
+
+/// BERTScore of every text against the reference that it is closest to.
+///
+/// # Errors
+/// If the tokenizer refuses a text.
+pub fn bert_scores<T: AsRef<str>>(
+    encoder: &Encoder,
+    texts: &[T],
+    references: &[T],
+    idf: Option<&Idf>,
+) -> Result<Vec<BertScore>> {
+    let references = token_embeddings(encoder, references, idf)?;
+    let texts = token_embeddings(encoder, texts, idf)?;
+    Ok(texts.iter().map(|text| bert_score::best_against(text, &references)).collect())
 }
 
 /// How rare tokens are among references.

@@ -8,8 +8,6 @@
 //! of the query's other trajectories, which leaves the gradient unbiased. Advantages are divided by their root mean square
 //! over the batch. The stop is an action like any token.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Gradients, Table};
 
 /// The advantage of every trajectory: its return less the mean return of the query's others, in units of the root mean
@@ -83,7 +81,7 @@ fn surrogate(log_ratio: f64, advantage: f64, clip: f64) -> (f64, f64) {
 }
 
 /// The coefficient beta of the KL penalty, which follows the KL that is found (Ziegler et al., 2019).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdaptiveKl {
     /// The KL from the base model to aim at, in nats a trajectory; beta stays as it is if there is none.
     pub target: Option<f64>,

@@ -1,15 +1,15 @@
 //! Supervised fine-tuning: the baseline that needs samples of what the others only need a density of.
 
+use crate::table::log_q;
 use crate::{Gradients, Table};
 
 /// Minus the mean over trajectories of log q(z stop), in nats, and its gradients. Both tables are `[n, len+1]`.
 pub fn negative_log_likelihood(log_pf: &Table, log_pterm: &Table) -> Gradients {
     let (mut found, share) = (Gradients::zeros(log_pf), 1.0 / log_pf.rows() as f64);
-    for row in 0..log_pf.rows() {
-        let last = log_pf.row(row).len() - 1;
-        found.loss -= share * (log_pf.row(row)[1..].iter().sum::<f64>() + log_pterm.row(row)[last]);
+    for (row, log_q) in log_q(log_pf, log_pterm).into_iter().enumerate() {
+        found.loss -= share * log_q;
         found.d_log_pf.row_mut(row)[1..].fill(-share);
-        found.d_log_pterm.row_mut(row)[last] = -share;
+        *found.d_log_pterm.row_mut(row).last_mut().expect("the empty prefix has an entry") = -share;
     }
     found
 }

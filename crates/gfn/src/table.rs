@@ -72,6 +72,12 @@ impl<T> Table<T> {
     }
 }
 
+/// log q(z stop) of every trajectory, in nats, from the policy's tables.  `[n]`
+pub fn log_q(log_pf: &Table, log_pterm: &Table) -> Vec<f64> {
+    let whole = |(tokens, stops): (&[f64], &[f64])| tokens.iter().sum::<f64>() + stops.last().unwrap_or(&0.0);
+    log_pf.iter().zip(log_pterm.iter()).map(whole).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,4 +32,4 @@ pub use generate::beam::{BeamOptions, Hypothesis, beam_search};
 pub use generate::{Draw, Generated, Truncation, generate, generate_truncated};
 pub use model::{Model, ModelInfo};
 pub use policy::{Policy, Questions, ROWS_AT_ONCE, ScoredWithTape};
-pub use storage::{embedded_models, is_embedded};
+pub use storage::{absolute, embedded_models};

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Error, ErrorKind, Read, Result, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use amortize_embedded::MODELS;
 
@@ -19,6 +19,14 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 /// Whether a path leads into the program rather than to the disk.
 pub fn is_embedded(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.starts_with(SCHEME))
+}
+
+/// A path that holds wherever it is read from. One that leads into the program does already.
+///
+/// # Errors
+/// If the path is empty, or the system does not tell where we are.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    if is_embedded(path) { Ok(path.to_path_buf()) } else { std::path::absolute(path) }
 }
 
 /// The paths of all models within the program.

@@ -72,6 +72,7 @@ pub struct Outcome {
 struct Shared<'a> {
     plan: &'a Plan,
     model: Model,
+    held_out: HeldOut,
     encoder: Option<Encoder>,
 }
 
@@ -111,7 +112,7 @@ impl Plan {
         let encoder = self.options.encoder.as_ref().map(|dir| Encoder::load(dir, None)).transpose()?;
         let precision = settings::precision(config.model.precision);
         let model = info.load(&Device::cpu(), precision).map_err(TrainError::from)?;
-        Ok(Shared { plan: self, model, encoder })
+        Ok(Shared { plan: self, model, held_out, encoder })
     }
 }
 
@@ -162,7 +163,6 @@ impl Shared<'_> {
     }
 
     fn measure(&self, run: &PlannedRun, task: &Task, session: &Session) -> Result<Measured> {
-        let held_out = HeldOut::read(&run.config, &self.model, task, self.plan.test_path().as_deref())?;
         let subject = Subject {
             method: run.method,
             seed: run.seed,
@@ -172,8 +172,8 @@ impl Shared<'_> {
             model: &self.model,
             task,
             policy: Policy::adapted(&self.model, &session.state().adapter),
-            prompts: &held_out.prompts,
-            texts: &held_out.texts,
+            prompts: &self.held_out.prompts,
+            texts: &self.held_out.texts,
             encoder: self.encoder.as_ref(),
         };
         self.plan.experiment.measure(&subject)
@@ -202,9 +202,7 @@ fn check_settings(dir: &Path, planned: &Config) -> Result<()> {
         return Ok(());
     }
     let mut saved = Config::load(&RunDir::open_read(dir)?.config_path(), &[])?;
-    saved.train.threads = planned.train.threads;
-    saved.train.checkpoint_every = planned.train.checkpoint_every;
-    saved.train.recompute = planned.train.recompute;
+    saved.train = saved.train.with_resources_of(&planned.train);
     if saved == *planned {
         return Ok(());
     }

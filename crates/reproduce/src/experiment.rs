@@ -23,6 +23,23 @@ pub(crate) struct Shipped {
     pub text: &'static str,
 }
 
+/// The configs of both scales.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configs {
+    pub tiny: Shipped,
+    pub paper: Shipped,
+}
+
+impl Configs {
+    /// That of a scale.
+    pub fn of(&self, scale: Scale) -> Shipped {
+        match scale {
+            Scale::Tiny => self.tiny,
+            Scale::Paper => self.paper,
+        }
+    }
+}
+
 /// A way to make a policy: the experiment's config with some of its keys set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Method {
@@ -55,6 +72,12 @@ pub(crate) struct Published {
     pub spread: Option<f64>,
 }
 
+impl Published {
+    pub const fn new(method: &'static str, metric: &'static str, value: f64, spread: Option<f64>) -> Self {
+        Self { method, metric, value, spread }
+    }
+}
+
 /// A trained policy, and all that it takes to measure it.
 pub(crate) struct Subject<'a> {
     pub method: Method,
@@ -72,6 +95,13 @@ pub(crate) struct Subject<'a> {
     pub encoder: Option<&'a Encoder>,
 }
 
+impl Method {
+    /// One that is alone of its name.
+    pub const fn new(name: &'static str, sets: &'static [&'static str]) -> Self {
+        Self { name, condition: "", suffix: "", sets }
+    }
+}
+
 impl Subject<'_> {
     /// A figure of this method.
     pub fn value(&self, metric: &str, value: f64) -> Value {
@@ -85,10 +115,10 @@ pub(crate) trait Experiment {
     fn title(&self) -> &'static str;
     /// What is done and what to look for, plain sentences.
     fn about(&self) -> &'static str;
-    /// The config that all methods share.
-    fn config(&self, scale: Scale) -> Shipped;
+    /// The config that all methods share, at each scale.
+    fn configs(&self) -> Configs;
     /// The methods, in the order of the table.
-    fn methods(&self, scale: Scale) -> Vec<Method>;
+    fn methods(&self) -> &'static [Method];
     /// The files that the tiny scale needs.
     ///
     /// # Errors

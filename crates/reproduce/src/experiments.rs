@@ -8,7 +8,7 @@ use crate::experiment::{Experiment, Method};
 use crate::name::Name;
 
 /// The base model as it is: nothing is trained.
-const BASE: Method = Method { name: "base", condition: "", suffix: "", sets: &["train.method=prompt"] };
+const BASE: Method = Method::new("base", &["train.method=prompt"]);
 
 /// The experiment of a name.
 pub(crate) fn of(name: Name) -> Box<dyn Experiment> {

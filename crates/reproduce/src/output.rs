@@ -64,7 +64,7 @@ fn indented(lines: &[String]) -> String {
 
 /// The command of the reproduction, and those that make the same runs one by one.
 fn commands(plan: &Plan) -> Vec<String> {
-    let shipped = plan.experiment.config(plan.options.scale).path;
+    let shipped = plan.experiment.configs().of(plan.options.scale).path;
     let train = |run: &PlannedRun| {
         let sets: String = run.sets.iter().map(|set| format!(" --set {}", quoted(set))).collect();
         let out = plan.run_dir(run);

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use amortize_lm::is_embedded;
 use amortize_train::config::Config;
 
 use crate::error::{ReproduceError, Result};
@@ -74,9 +73,9 @@ impl Plan {
         check(&options)?;
         let experiment = experiments::of(options.name);
         let mut runs = Vec::new();
-        for method in experiment.methods(options.scale) {
+        for method in experiment.methods() {
             for seed in options.first_seed..options.first_seed + options.seeds {
-                runs.push(planned(experiment.as_ref(), &options, method, seed)?);
+                runs.push(planned(experiment.as_ref(), &options, *method, seed)?);
             }
         }
         Ok(Self { options, experiment, runs })
@@ -120,10 +119,13 @@ fn writes_data(options: &Options) -> bool {
 /// Paths hold wherever a run is read from.
 fn absolute(mut options: Options) -> Result<Options> {
     let given = [options.model.as_mut(), options.data.as_mut(), options.encoder.as_mut()];
-    for path in given.into_iter().flatten().chain([&mut options.out]).filter(|path| !is_embedded(path)) {
-        *path = std::path::absolute(&*path).map_err(|source| ReproduceError::Io { path: path.clone(), source })?;
-    }
+    given.into_iter().flatten().chain([&mut options.out]).try_for_each(make_absolute)?;
     Ok(options)
+}
+
+fn make_absolute(path: &mut PathBuf) -> Result<()> {
+    *path = amortize_lm::absolute(path).map_err(|source| ReproduceError::Io { path: path.clone(), source })?;
+    Ok(())
 }
 
 fn check(options: &Options) -> Result<()> {
@@ -157,16 +159,14 @@ fn data_needed(name: Name) -> &'static str {
 }
 
 fn planned(experiment: &dyn Experiment, options: &Options, method: Method, seed: u64) -> Result<PlannedRun> {
-    let shipped = experiment.config(options.scale);
+    let shipped = experiment.configs().of(options.scale);
     let mut sets = experiment.data_sets(options.data.as_deref(), &data_dir(options));
     sets.extend(options.model.as_ref().map(|model| set("model.path", model)));
     sets.extend(method.sets.iter().map(|set| set.to_string()));
     sets.extend(options.sets.iter().cloned());
     sets.push(format!("train.seed={seed}"));
     let mut config = Config::from_toml(shipped.text, shipped.path, &sets)?;
-    for path in config.paths_mut().filter(|path| !is_embedded(path)) {
-        *path = std::path::absolute(&*path).map_err(|source| ReproduceError::Io { path: path.clone(), source })?;
-    }
+    config.paths_mut().try_for_each(make_absolute)?;
     Ok(PlannedRun { method, seed, config, sets })
 }
 

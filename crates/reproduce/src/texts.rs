@@ -8,14 +8,12 @@ use amortize_lm::{ModelInfo, Policy};
 use amortize_train::config::Config;
 use amortize_train::data::{Needs, Text, read};
 use amortize_train::decoding::Decoding;
+use amortize_train::evaluate::QUERIES_AT_ONCE;
 use amortize_train::reward::Target;
 use amortize_train::sampling::{Sample, SampleOptions, sample};
 use amortize_train::task::{Prompt, Task, encode, needs, split};
 
 use crate::error::Result;
-
-/// Prompts that are sampled at once.
-const AT_ONCE: usize = 16;
 
 /// Held-out data: the file of a scale that has one, and otherwise the validation data.
 pub(crate) struct HeldOut {
@@ -62,11 +60,11 @@ pub(crate) fn draw(
     draws: Draws,
 ) -> Result<Vec<Vec<Sample>>> {
     let mut all = Vec::with_capacity(prompts.len());
-    for (chunk, prompts) in prompts.chunks(AT_ONCE).enumerate() {
+    for (chunk, prompts) in prompts.chunks(QUERIES_AT_ONCE).enumerate() {
         let options = SampleOptions {
             n: draws.n,
             seed: draws.seed,
-            first: chunk * AT_ONCE,
+            first: chunk * QUERIES_AT_ONCE,
             policy_temperature: draws.policy_temperature,
             reward_temperature: 1.0,
         };
@@ -94,11 +92,6 @@ pub(crate) fn bags_of_words(texts: &[String]) -> Vec<Vec<f32>> {
 pub(crate) fn words(text: &str) -> Vec<String> {
     let bare = |word: &str| word.trim_matches(|sign: char| !sign.is_alphanumeric()).to_lowercase();
     text.split_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
-}
-
-/// The mean, or `None` of nothing.
-pub(crate) fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 #[cfg(test)]

@@ -86,10 +86,7 @@ pub(crate) fn read_state<T: DeserializeOwned>(dir: &Path, known: u32, version: i
 
 /// What adapters name as their base model: the model's directory.
 pub fn base_name(model: &Model) -> String {
-    if amortize_lm::is_embedded(&model.path) {
-        return model.path.display().to_string();
-    }
-    std::path::absolute(&model.path).unwrap_or_else(|_| model.path.clone()).display().to_string()
+    amortize_lm::absolute(&model.path).unwrap_or_else(|_| model.path.clone()).display().to_string()
 }
 
 /// Writes the moments of named tensors.

@@ -12,14 +12,14 @@ use crate::exact::{self, Exact};
 use crate::explore::Explored;
 use crate::reward::Target;
 use crate::sampling::{Drawn, SampleOptions, draw, text_of};
-use crate::tables::{self, PackedTrajectories, PolicyQuestions};
+use crate::tables::{PackedTrajectories, PolicyQuestions};
 use crate::task::Prompt;
 
 /// Shares of the policy and of the base model in the mixture that [`Proposals`] speaks of.
 const EVEN: [f64; 2] = [0.5, 0.5];
 
 /// Queries that go through the model at once.
-pub(crate) const QUERIES_AT_ONCE: usize = 16;
+pub const QUERIES_AT_ONCE: usize = 16;
 
 /// What an evaluation found.
 #[derive(Clone, Debug, Serialize)]
@@ -220,7 +220,7 @@ pub fn log_q(
     let asked = PolicyQuestions::new(&packed, trajectories, actions);
     let answers = policy.score(&packed.forest, &asked.questions)?;
     let (log_pf, log_pterm, _) = asked.tables(&answers);
-    Ok(tables::log_q(&log_pf, &log_pterm))
+    Ok(amortize_gfn::table::log_q(&log_pf, &log_pterm))
 }
 
 /// Diagnostics of a training step's on-policy draws in the step's own target, averaged over queries; `None` if there

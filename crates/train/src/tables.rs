@@ -38,12 +38,6 @@ impl PackedTrajectories {
     }
 }
 
-/// log q(z stop) of every trajectory, from its tables `[n, len+1]`.  `[n]`
-pub fn log_q(log_pf: &Table, log_pterm: &Table) -> Vec<f64> {
-    let whole = |(tokens, stops): (&[f64], &[f64])| tokens.iter().sum::<f64>() + stops.last().unwrap_or(&0.0);
-    log_pf.iter().zip(log_pterm.iter()).map(whole).collect()
-}
-
 /// What a prefix's stop is made of.
 enum Stop {
     /// Not allowed here: no endpoint.

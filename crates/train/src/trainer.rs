@@ -28,7 +28,6 @@ use crate::reward::Target;
 use crate::seeds::Demonstration;
 use crate::settings;
 use crate::task::Task;
-pub use passes::Scores;
 
 /// What is learnt from trajectories, in one place: all else is common to all methods.
 #[derive(Clone, Copy, Debug, PartialEq)]

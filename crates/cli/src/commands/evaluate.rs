@@ -4,7 +4,7 @@ use std::io::Write;
 
 use amortize_encoders::Encoder;
 use amortize_gfn::Summary;
-use amortize_metrics::mean_pairwise_cosine_distance;
+use amortize_metrics::{mean, mean_pairwise_cosine_distance};
 use amortize_train::evaluate::{Evaluation, Proposals, QueryEvaluation, evaluate};
 use amortize_train::exact::{Distances, Exact};
 use amortize_train::sampling::SampleOptions;
@@ -168,8 +168,4 @@ fn write_exact(out: &mut impl Write, distances: &Distances) -> Result<()> {
 fn mean_proposal(found: &Evaluation, field: impl Fn(&Proposals) -> f64) -> Option<f64> {
     let values: Vec<f64> = found.queries.iter().filter_map(|query| query.proposals.as_ref().map(&field)).collect();
     mean(&values)
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

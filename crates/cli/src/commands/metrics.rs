@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use amortize_encoders::{Encoder, inverse_document_frequencies, token_embeddings};
-use amortize_metrics::{BertScore, bert_score, bleu, gleu, mean_pairwise_cosine_distance, tokenize_13a};
+use amortize_encoders::{Encoder, bert_scores, inverse_document_frequencies};
+use amortize_metrics::{BertScore, bleu, gleu, mean, mean_pairwise_cosine_distance, tokenize_13a};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
@@ -152,16 +152,10 @@ fn matched(encoder: &Encoder, lines: &[Outputs], idf: bool) -> Result<Matched> {
     let idf = idf.then(|| inverse_document_frequencies(encoder, &references)).transpose()?;
     let mut scores: Vec<BertScore> = Vec::new();
     for line in lines {
-        let references = token_embeddings(encoder, &line.references, idf.as_ref())?;
-        let texts = token_embeddings(encoder, &line.texts, idf.as_ref())?;
-        scores.extend(texts.iter().map(|text| bert_score::best_against(text, &references)));
+        scores.extend(bert_scores(encoder, &line.texts, &line.references, idf.as_ref())?);
     }
     let mean = |field: fn(&BertScore) -> f64| mean(&scores.iter().map(field).collect::<Vec<_>>()).unwrap_or(0.0);
     Ok(Matched { precision: mean(|s| s.precision), recall: mean(|s| s.recall), f1: mean(|s| s.f1) })
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 fn write_table(out: &mut impl Write, found: &Metrics) -> Result<()> {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use amortize_lm::is_embedded;
 use anyhow::{Context, Result};
 
 /// Becomes true on Ctrl-C; a second Ctrl-C ends the program at once.
@@ -23,10 +22,7 @@ pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 
 /// Makes a path of a run's config hold wherever it is read from.
 pub fn absolute(path: &mut PathBuf) -> Result<()> {
-    if is_embedded(path) {
-        return Ok(());
-    }
-    *path = std::path::absolute(&*path).with_context(|| format!("no absolute path for {}", path.display()))?;
+    *path = amortize_lm::absolute(path).with_context(|| format!("no absolute path for {}", path.display()))?;
     Ok(())
 }
 

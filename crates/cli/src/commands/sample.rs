@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use amortize_train::evaluate::QUERIES_AT_ONCE;
 use amortize_train::sampling::{Sample, SampleOptions, sample};
 use amortize_train::task::Prompt;
 use anyhow::Result;
@@ -10,9 +11,6 @@ use serde::Serialize;
 use crate::args::SampleArgs;
 use crate::source::Source;
 use crate::table::{Table, number};
-
-/// Prompts that are sampled at once.
-const PROMPTS_AT_ONCE: usize = 16;
 
 /// A sample of a whole file's job names its prompt.
 #[derive(Serialize)]
@@ -36,11 +34,11 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     };
     let mut target = source.target(&space)?;
     let mut out = std::io::stdout().lock();
-    for (chunk, prompts) in prompts.chunks(PROMPTS_AT_ONCE).enumerate() {
+    for (chunk, prompts) in prompts.chunks(QUERIES_AT_ONCE).enumerate() {
         let options = SampleOptions {
             n: args.n,
             seed: args.seed,
-            first: chunk * PROMPTS_AT_ONCE,
+            first: chunk * QUERIES_AT_ONCE,
             policy_temperature: args.space.policy_temperature,
             reward_temperature: space.reward_temperature,
         };

@@ -55,10 +55,8 @@ fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
 /// A resumed run may go on for longer, report more often and use other resources; anything else would make it another run.
 fn check_same(saved: &Config, given: &Config) -> Result<()> {
     let mut given = given.clone();
+    given.train = given.train.with_resources_of(&saved.train);
     given.train.steps = saved.train.steps;
-    given.train.checkpoint_every = saved.train.checkpoint_every;
-    given.train.threads = saved.train.threads;
-    given.train.recompute = saved.train.recompute;
     given.model.path = saved.model.path.clone();
     if &given != saved {
         bail!(

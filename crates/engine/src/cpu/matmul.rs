@@ -1,4 +1,4 @@
-//! Products of strided f32 matrices whose operands change at every step: attention, low-rank updates, gradients of weights.
+//! Products of strided f32 matrices whose operands change at every step: attention, and gradients of an adapter's B.
 //!
 //! The right operand's rows are contiguous; the left operand may have any strides. Operands are mostly read where they are: these
 //! products are small, or so shaped that packing would cost as much as it saves.

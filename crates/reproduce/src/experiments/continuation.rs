@@ -4,7 +4,7 @@ use std::path::Path;
 
 use amortize_gfn::diagnostics::distinct_n;
 use amortize_lm::{BeamOptions, Policy, Truncation};
-use amortize_metrics::mean_pairwise_cosine_distance;
+use amortize_metrics::{mean, mean_pairwise_cosine_distance};
 use amortize_train::decoding::Decoding;
 use amortize_train::reward::Target;
 use amortize_train::sampling::Sample;
@@ -14,13 +14,12 @@ use amortize_world::texts::continuation_prompt;
 use super::BASE;
 use crate::data::DataFile;
 use crate::error::Result;
-use crate::experiment::{Experiment, Method, Metric, Published, Shipped, Subject};
+use crate::experiment::{Configs, Experiment, Method, Metric, Published, Shipped, Subject};
 use crate::figure::{Mark, Point, Svg, points};
 use crate::measured::{Measured, Value};
-use crate::name::Scale;
 use crate::plan::set;
 use crate::table::Table;
-use crate::texts::{Draws, bags_of_words, draw, mean, words};
+use crate::texts::{Draws, bags_of_words, draw, words};
 
 /// Prompts of the tiny scale. None of a file is in another: the world splits paragraphs by their beginnings.
 const FILES: [(&str, Split, usize); 3] =
@@ -34,12 +33,13 @@ const FIVE_TIMES: usize = 5 * N;
 /// What a token loses for every earlier group that took it in the same step, in nats.
 const DIVERSITY_PENALTY: f64 = 0.5;
 
-const TINY: Shipped = Shipped {
-    path: "configs/continuation-tiny.toml",
-    text: include_str!("../../../../configs/continuation-tiny.toml"),
+const CONFIGS: Configs = Configs {
+    tiny: Shipped {
+        path: "configs/continuation-tiny.toml",
+        text: include_str!("../../../../configs/continuation-tiny.toml"),
+    },
+    paper: Shipped { path: "configs/continuation.toml", text: include_str!("../../../../configs/continuation.toml") },
 };
-const PAPER: Shipped =
-    Shipped { path: "configs/continuation.toml", text: include_str!("../../../../configs/continuation.toml") };
 
 const fn gflownet(condition: &'static str, suffix: &'static str, sets: &'static [&'static str]) -> Method {
     Method { name: "gflownet", condition, suffix, sets }
@@ -119,15 +119,12 @@ impl Experiment for Continuation {
          continuations that differ. The paper shows these figures of GPT-2 XL in a plot without numbers."
     }
 
-    fn config(&self, scale: Scale) -> Shipped {
-        match scale {
-            Scale::Tiny => TINY,
-            Scale::Paper => PAPER,
-        }
+    fn configs(&self) -> Configs {
+        CONFIGS
     }
 
-    fn methods(&self, _: Scale) -> Vec<Method> {
-        METHODS.to_vec()
+    fn methods(&self) -> &'static [Method] {
+        &METHODS
     }
 
     fn data(&self) -> Result<Vec<DataFile>> {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use amortize_encoders::{Encoder, token_embeddings};
+use amortize_encoders::{Encoder, bert_scores};
 use amortize_lm::Policy;
-use amortize_metrics::{bert_score, bleu, gleu, tokenize_13a};
+use amortize_metrics::{bleu, gleu, mean, tokenize_13a};
 use amortize_train::data::Text;
 use amortize_train::decoding::Decoding;
 use amortize_train::reward::Target;
@@ -15,13 +15,13 @@ use serde_json::json;
 use super::BASE;
 use crate::data::DataFile;
 use crate::error::{ReproduceError, Result};
-use crate::experiment::{Experiment, Method, Metric, Published, Shipped, Subject};
+use crate::experiment::{Configs, Experiment, Method, Metric, Published, Shipped, Subject};
 use crate::figure::{Bar, Group, Svg, bars};
 use crate::measured::{Measured, Value};
 use crate::name::Scale;
 use crate::plan::set;
 use crate::table::Table;
-use crate::texts::{Draws, draw, mean};
+use crate::texts::{Draws, draw};
 
 /// Stories of the tiny scale. None of a file is in another: the world splits them by their beginnings.
 const FILES: [(&str, Split, usize); 3] =
@@ -31,16 +31,12 @@ const TEST: &str = "test.jsonl";
 /// Infills of every story, as the paper rates ten.
 const INFILLS: usize = 10;
 
-const TINY: Shipped =
-    Shipped { path: "configs/infill-tiny.toml", text: include_str!("../../../../configs/infill-tiny.toml") };
-const PAPER: Shipped =
-    Shipped { path: "configs/infilling.toml", text: include_str!("../../../../configs/infilling.toml") };
+const CONFIGS: Configs = Configs {
+    tiny: Shipped { path: "configs/infill-tiny.toml", text: include_str!("../../../../configs/infill-tiny.toml") },
+    paper: Shipped { path: "configs/infilling.toml", text: include_str!("../../../../configs/infilling.toml") },
+};
 
-const TINY_METHODS: [Method; 3] = [
-    BASE,
-    Method { name: "sft", condition: "", suffix: "", sets: &["train.method=sft"] },
-    Method { name: "gflownet", condition: "", suffix: "", sets: &[] },
-];
+const METHODS: [Method; 3] = [BASE, Method::new("sft", &["train.method=sft"]), Method::new("gflownet", &[])];
 
 const METRICS: [Metric; 7] = [
     Metric { name: "bertscore", meaning: "F1 of BERTScore against the reference, not rescaled; higher is better" },
@@ -53,20 +49,16 @@ const METRICS: [Metric; 7] = [
 ];
 
 const PUBLISHED: [Published; 9] = [
-    published("base", "bertscore", 0.081, 0.009),
-    published("base", "bleu4", 1.3, 0.5),
-    published("base", "gleu4", 3.2, 0.1),
-    published("sft", "bertscore", 0.094, 0.007),
-    published("sft", "bleu4", 1.6, 0.8),
-    published("sft", "gleu4", 3.7, 0.4),
-    published("gflownet", "bertscore", 0.184, 0.004),
-    published("gflownet", "bleu4", 2.1, 0.2),
-    published("gflownet", "gleu4", 4.2, 0.7),
+    Published::new("base", "bertscore", 0.081, Some(0.009)),
+    Published::new("base", "bleu4", 1.3, Some(0.5)),
+    Published::new("base", "gleu4", 3.2, Some(0.1)),
+    Published::new("sft", "bertscore", 0.094, Some(0.007)),
+    Published::new("sft", "bleu4", 1.6, Some(0.8)),
+    Published::new("sft", "gleu4", 3.7, Some(0.4)),
+    Published::new("gflownet", "bertscore", 0.184, Some(0.004)),
+    Published::new("gflownet", "bleu4", 2.1, Some(0.2)),
+    Published::new("gflownet", "gleu4", 4.2, Some(0.7)),
 ];
-
-const fn published(method: &'static str, metric: &'static str, value: f64, spread: f64) -> Published {
-    Published { method, metric, value, spread: Some(spread) }
-}
 
 pub(super) struct Infill;
 
@@ -82,15 +74,12 @@ impl Experiment for Infill {
          the GFlowNet."
     }
 
-    fn config(&self, scale: Scale) -> Shipped {
-        match scale {
-            Scale::Tiny => TINY,
-            Scale::Paper => PAPER,
-        }
+    fn configs(&self) -> Configs {
+        CONFIGS
     }
 
-    fn methods(&self, _: Scale) -> Vec<Method> {
-        TINY_METHODS.to_vec()
+    fn methods(&self) -> &'static [Method] {
+        &METHODS
     }
 
     fn data(&self) -> Result<Vec<DataFile>> {
@@ -212,9 +201,7 @@ fn judged(subject: &Subject, infills: &[Infills]) -> Vec<Value> {
 fn matched(encoder: &Encoder, infills: &[Infills]) -> Result<Option<f64>> {
     let mut scores = Vec::new();
     for Infills { references, texts, .. } in infills {
-        let references = token_embeddings(encoder, references, None)?;
-        let texts = token_embeddings(encoder, texts, None)?;
-        scores.extend(texts.iter().map(|text| bert_score::best_against(text, &references).f1));
+        scores.extend(bert_scores(encoder, texts, references, None)?.iter().map(|score| score.f1));
     }
     Ok(mean(&scores))
 }

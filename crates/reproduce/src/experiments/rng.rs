@@ -13,10 +13,9 @@ use amortize_train::reward::Target;
 use super::BASE;
 use crate::data::DataFile;
 use crate::error::{ReproduceError, Result};
-use crate::experiment::{Experiment, Method, Metric, Published, Shipped, Subject};
+use crate::experiment::{Configs, Experiment, Method, Metric, Published, Shipped, Subject};
 use crate::figure::{Panel, Place, Svg, color};
 use crate::measured::Measured;
-use crate::name::Scale;
 use crate::plan::set;
 use crate::table::Table;
 
@@ -24,16 +23,19 @@ use crate::table::Table;
 const NUMBERS: &str = include_str!("../../../../configs/random-numbers.jsonl");
 const FILE: &str = "numbers.jsonl";
 
-const TINY: Shipped =
-    Shipped { path: "configs/rng-tiny.toml", text: include_str!("../../../../configs/rng-tiny.toml") };
-const PAPER: Shipped =
-    Shipped { path: "configs/random-numbers.toml", text: include_str!("../../../../configs/random-numbers.toml") };
+const CONFIGS: Configs = Configs {
+    tiny: Shipped { path: "configs/rng-tiny.toml", text: include_str!("../../../../configs/rng-tiny.toml") },
+    paper: Shipped {
+        path: "configs/random-numbers.toml",
+        text: include_str!("../../../../configs/random-numbers.toml"),
+    },
+};
 
 const METHODS: [Method; 4] = [
     BASE,
-    Method { name: "sft", condition: "", suffix: "", sets: &["train.method=sft"] },
-    Method { name: "ppo", condition: "", suffix: "", sets: &["train.method=ppo"] },
-    Method { name: "gflownet", condition: "", suffix: "", sets: &[] },
+    Method::new("sft", &["train.method=sft"]),
+    Method::new("ppo", &["train.method=ppo"]),
+    Method::new("gflownet", &[]),
 ];
 
 const METRICS: [Metric; 5] = [
@@ -45,16 +47,12 @@ const METRICS: [Metric; 5] = [
 ];
 
 const PUBLISHED: [Published; 5] = [
-    published("base", "kl", 3.37),
-    published("base", "valid", 0.505),
-    published("ppo", "valid", 0.958),
-    published("gflownet", "kl", 9.75e-5),
-    published("gflownet", "valid", 1.0),
+    Published::new("base", "kl", 3.37, None),
+    Published::new("base", "valid", 0.505, None),
+    Published::new("ppo", "valid", 0.958, None),
+    Published::new("gflownet", "kl", 9.75e-5, None),
+    Published::new("gflownet", "valid", 1.0, None),
 ];
-
-const fn published(method: &'static str, metric: &'static str, value: f64) -> Published {
-    Published { method, metric, value, spread: None }
-}
 
 /// Probabilities below are at the foot of the figure.
 const LEAST: f64 = 1e-5;
@@ -77,15 +75,12 @@ impl Experiment for Rng {
          draws; 9.75e-5 is about what a perfect sampler shows with so many."
     }
 
-    fn config(&self, scale: Scale) -> Shipped {
-        match scale {
-            Scale::Tiny => TINY,
-            Scale::Paper => PAPER,
-        }
+    fn configs(&self) -> Configs {
+        CONFIGS
     }
 
-    fn methods(&self, _: Scale) -> Vec<Method> {
-        METHODS.to_vec()
+    fn methods(&self) -> &'static [Method] {
+        &METHODS
     }
 
     fn data(&self) -> Result<Vec<DataFile>> {

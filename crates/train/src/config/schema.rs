@@ -385,6 +385,14 @@ pub struct TrainSection {
     pub threads: usize,
 }
 
+impl TrainSection {
+    /// The same with the resources of `other`, and its checkpoints: what changes no figure of a run.
+    pub fn with_resources_of(self, other: &Self) -> Self {
+        let Self { recompute, checkpoint_every, threads, .. } = *other;
+        Self { recompute, checkpoint_every, threads, ..self }
+    }
+}
+
 /// Evaluation on held-out prompts while training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,18 +4,17 @@ use std::ops::Range;
 
 use amortize_engine::ops::dropout::mix;
 use amortize_gfn::{Gradients, Table};
-use amortize_lm::Policy;
 use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder;
+use amortize_lm::{Policy, ScoredWithTape};
 
 use super::Trainer;
 use crate::error::Result;
 use crate::explore::Explored;
-use crate::tables::{self, PackedTrajectories, PolicyQuestions};
+use crate::tables::{PackedTrajectories, PolicyQuestions};
 
 /// What a policy makes of a batch, in nats.  `[n, len+1]` each
-#[derive(Clone, Debug, Default)]
-pub struct Scores {
+pub(super) struct Scores {
     /// log q(z_k given z_<k).
     pub log_pf: Table,
     /// log q(stop given z_1:k).
@@ -24,40 +23,19 @@ pub struct Scores {
     pub endpoint: Table<bool>,
 }
 
-impl Scores {
-    /// log q(z stop) of every trajectory.  `[n]`
-    pub fn log_q(&self) -> Vec<f64> {
-        tables::log_q(&self.log_pf, &self.log_pterm)
-    }
-
-    /// Some of the rows.
-    pub fn select(&self, rows: &[usize]) -> Self {
-        Self {
-            log_pf: self.log_pf.select(rows),
-            log_pterm: self.log_pterm.select(rows),
-            endpoint: self.endpoint.select(rows),
-        }
-    }
-}
-
 /// A part of a batch that goes through the model at once.
-struct MicroBatch {
+pub(super) struct MicroBatch {
     packed: PackedTrajectories,
     asked: PolicyQuestions,
 }
 
-impl Trainer<'_> {
-    /// What `policy` makes of a batch.
-    ///
-    /// # Errors
-    /// If the model cannot read a sequence.
-    pub fn scores(&self, policy: Policy, batch: &Explored) -> Result<Scores> {
-        let parts = self.micro_batches(batch);
-        let score = |part: &MicroBatch| policy.score(&part.packed.forest, &part.asked.questions);
-        let answers: Vec<Vec<f64>> = parts.iter().map(score).collect::<std::result::Result<_, _>>()?;
-        Ok(scores(parts.iter().zip(&answers)))
+impl MicroBatch {
+    fn score_with_tape(&self, policy: Policy) -> Result<ScoredWithTape> {
+        Ok(policy.score_with_tape(&self.packed.forest, &self.asked.questions)?)
     }
+}
 
+impl Trainer<'_> {
     /// A loss on the whole batch's scores and its gradient, whatever the size of the micro-batches.
     ///
     /// Normalisers and batch estimates of log Z are over the whole batch, so where there are several micro-batches
@@ -65,7 +43,7 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// If the model cannot read a sequence.
-    pub fn backward(
+    pub(super) fn backward(
         &self,
         batch: &Explored,
         loss: impl FnOnce(&Scores) -> Gradients,
@@ -74,26 +52,21 @@ impl Trainer<'_> {
         let adapter = Some(AdapterGradients::zeros(self.model.decoder.device(), &self.state.adapter));
         let mut gradients = decoder::Gradients { adapter, base: None };
         let parts = self.micro_batches(batch);
-        let found = match parts.as_slice() {
+        let (found, mut taped) = match parts.as_slice() {
+            // The tape of a lone part serves for the way back.
             [part] => {
-                let scored = policy.score_with_tape(&part.packed.forest, &part.asked.questions)?;
-                let found = loss(&scores([(part, &scored.log_probs)]));
-                let coefficients = part.asked.coefficients(&scored.log_probs, &found.d_log_pf, &found.d_log_pterm);
-                policy.backward(&part.packed.forest, &part.asked.questions, &scored, &coefficients, &mut gradients);
-                found
+                let scored = part.score_with_tape(policy)?;
+                (loss(&tables([(part, &scored.log_probs)])), Some(scored))
             }
-            parts => {
-                let found = loss(&self.scores(policy, batch)?);
-                for (part, rows) in parts.iter().zip(self.chunks(batch.trajectories.len())) {
-                    let scored = policy.score_with_tape(&part.packed.forest, &part.asked.questions)?;
-                    let rows: Vec<usize> = rows.collect();
-                    let (d_log_pf, d_log_pterm) = (found.d_log_pf.select(&rows), found.d_log_pterm.select(&rows));
-                    let coefficients = part.asked.coefficients(&scored.log_probs, &d_log_pf, &d_log_pterm);
-                    policy.backward(&part.packed.forest, &part.asked.questions, &scored, &coefficients, &mut gradients);
-                }
-                found
-            }
+            parts => (loss(&score(policy, parts)?), None),
         };
+        for (part, rows) in parts.iter().zip(self.chunks(batch.trajectories.len())) {
+            let scored = taped.take().map_or_else(|| part.score_with_tape(policy), Ok)?;
+            let rows: Vec<usize> = rows.collect();
+            let (d_log_pf, d_log_pterm) = (found.d_log_pf.select(&rows), found.d_log_pterm.select(&rows));
+            let coefficients = part.asked.coefficients(&scored.log_probs, &d_log_pf, &d_log_pterm);
+            policy.backward(&part.packed.forest, &part.asked.questions, &scored, &coefficients, &mut gradients);
+        }
         Ok((found, gradients.adapter.expect("asked for above")))
     }
 
@@ -102,7 +75,8 @@ impl Trainer<'_> {
         (0..rows).step_by(size.max(1)).map(|start| start..rows.min(start + size)).collect()
     }
 
-    fn micro_batches(&self, batch: &Explored) -> Vec<MicroBatch> {
+    /// A batch in parts of neighbouring rows, packed.
+    pub(super) fn micro_batches(&self, batch: &Explored) -> Vec<MicroBatch> {
         let part = |rows: Range<usize>| {
             let trajectories = &batch.trajectories[rows.clone()];
             let packed = PackedTrajectories::new(&batch.queries, &batch.query_of[rows], trajectories);
@@ -117,8 +91,18 @@ impl Trainer<'_> {
     }
 }
 
+/// What `policy` makes of all parts.
+///
+/// # Errors
+/// If the model cannot read a sequence.
+pub(super) fn score(policy: Policy, parts: &[MicroBatch]) -> Result<Scores> {
+    let answer = |part: &MicroBatch| policy.score(&part.packed.forest, &part.asked.questions);
+    let answers: Vec<Vec<f64>> = parts.iter().map(answer).collect::<std::result::Result<_, _>>()?;
+    Ok(tables(parts.iter().zip(&answers)))
+}
+
 /// The answers of all parts in one place.
-fn scores<'p>(parts: impl IntoIterator<Item = (&'p MicroBatch, &'p Vec<f64>)>) -> Scores {
+fn tables<'p>(parts: impl IntoIterator<Item = (&'p MicroBatch, &'p Vec<f64>)>) -> Scores {
     let (mut log_pf, mut log_pterm, mut endpoint) = (Vec::new(), Vec::new(), Vec::new());
     for (part, answers) in parts {
         let tables = part.asked.tables(answers);

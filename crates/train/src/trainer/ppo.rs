@@ -1,12 +1,14 @@
 //! Reward maximisation, the baseline of the paper's sections 2 and 4.4.
 
+use amortize_gfn::Table;
 use amortize_gfn::ppo::{Experience, advantages, clipped_surrogate};
-use amortize_gfn::{Table, ppo};
+use amortize_gfn::table::log_q;
 use amortize_lm::Policy;
 use rand::seq::SliceRandom;
 
+use super::passes::{Scores, score};
 use super::record::mean;
-use super::{Ppo, Scores, Trainer, Update};
+use super::{Ppo, Trainer, Update};
 use crate::error::Result;
 use crate::explore::Explored;
 use crate::metrics::PpoRecord;
@@ -14,9 +16,10 @@ use crate::metrics::PpoRecord;
 impl Trainer<'_> {
     /// A step's updates: some passes over what the policy drew, in minibatches.
     pub(super) fn reinforce(&mut self, settings: Ppo, batch: &Explored, target: &Table) -> Result<Update> {
-        let drawn = self.scores(self.policy(), batch)?;
-        let base = self.scores(Policy::base(self.model), batch)?.log_q();
-        let log_ratio: Vec<f64> = drawn.log_q().into_iter().zip(base).map(|(log_q, log_p)| log_q - log_p).collect();
+        let parts = self.micro_batches(batch);
+        let (drawn, base) = (score(self.policy(), &parts)?, score(Policy::base(self.model), &parts)?);
+        let [log_q, log_p] = [&drawn, &base].map(|scores| log_q(&scores.log_pf, &scores.log_pterm));
+        let log_ratio: Vec<f64> = log_q.into_iter().zip(log_p).map(|(log_q, log_p)| log_q - log_p).collect();
         let coefficient = self.state.kl_coefficient;
         let rewards = target.iter().map(|row| row.last().copied().unwrap_or(0.0));
         let returns: Vec<f64> = rewards.zip(&log_ratio).map(|(reward, ratio)| reward - coefficient * ratio).collect();
@@ -26,7 +29,7 @@ impl Trainer<'_> {
         for rows in self.minibatches(settings, returns.len()) {
             updates.push(self.update_on(settings, batch, &drawn, &advantages, &rows)?);
         }
-        self.state.kl_coefficient = ppo::AdaptiveKl::update(&settings.kl, coefficient, kl, returns.len());
+        self.state.kl_coefficient = settings.kl.update(coefficient, kl, returns.len());
         let clipped_share = mean(updates.iter().map(|(_, _, clipped)| *clipped)).unwrap_or(0.0);
         let (loss, gradient_norm, _) = updates.first().copied().unwrap_or_default();
         let mean_return = mean(returns.into_iter()).unwrap_or(0.0);
@@ -55,9 +58,9 @@ impl Trainer<'_> {
         advantages: &[f64],
         rows: &[usize],
     ) -> Result<(f64, f64, f64)> {
-        let (part, drawn) = (batch.select(rows), drawn.select(rows));
+        let (part, log_pf, log_pterm) = (batch.select(rows), drawn.log_pf.select(rows), drawn.log_pterm.select(rows));
         let advantages: Vec<f64> = rows.iter().map(|row| advantages[*row]).collect();
-        let experience = Experience { log_pf: &drawn.log_pf, log_pterm: &drawn.log_pterm, advantages: &advantages };
+        let experience = Experience { log_pf: &log_pf, log_pterm: &log_pterm, advantages: &advantages };
         let mut clipped = 0.0;
         let (found, gradients) = self.backward(&part, |scores| {
             let (found, share) = clipped_surrogate(experience, &scores.log_pf, &scores.log_pterm, settings.clip);
