@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use amortize_bench::floor::Machine;
 use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
+use amortize_raters::Endpoint;
 use amortize_reproduce::{Name, Scale};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -239,9 +240,11 @@ pub struct EvaluateArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   amortize metrics outputs.jsonl
-  amortize metrics outputs.jsonl --encoder all-MiniLM-L6-v2 --idf --json")]
+  amortize metrics outputs.jsonl --encoder all-MiniLM-L6-v2 --idf --json
+  amortize metrics stories.jsonl --rater http://localhost:8000/v1 --rater-model llama-3.1-70b")]
 pub struct MetricsArgs {
-    /// JSON lines with "text" or "texts", and "reference" or "references" (without: diversity alone)
+    /// JSON lines with "text" or "texts", and "reference" or "references" (without: diversity alone); "x" before a text and
+    /// "y" after it make the story that --rater reads
     #[arg(value_name = "FILE.jsonl")]
     pub file: PathBuf,
     /// A BERT or DeBERTa-v2 directory: also BERTScore, and the diversity of lines with several texts
@@ -253,12 +256,38 @@ pub struct MetricsArgs {
     /// BERTScore counts tokens that are rare among references for more
     #[arg(long, requires = "encoder")]
     pub idf: bool,
+    #[command(flatten)]
+    pub rater: RaterArgs,
     /// Threads, 0 for one per core
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// A chat model that rates the coherence of stories.
+#[derive(Debug, Args)]
+pub struct RaterArgs {
+    /// An endpoint that speaks OpenAI's chat completions, such as http://localhost:8000/v1, rates the coherence of
+    /// stories, 1 to 5; OPENAI_API_KEY is its key
+    #[arg(id = "rater", long = "rater", value_name = "URL", requires = "rater_model")]
+    url: Option<String>,
+    /// The model there
+    #[arg(id = "rater_model", long = "rater-model", value_name = "NAME", requires = "rater")]
+    model: Option<String>,
+}
+
+impl RaterArgs {
+    /// Where to ask, if anywhere.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        Some(Endpoint { url: self.url.clone()?, model: self.model.clone()? })
+    }
+
+    /// What the endpoint may ask for.
+    pub fn key() -> Option<String> {
+        std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty())
+    }
 }
 
 pub fn at_least_one(text: &str) -> Result<usize, String> {
@@ -317,6 +346,8 @@ pub struct ReproduceArgs {
     /// A BERT or DeBERTa-v2 directory: for diversity by embeddings, and for BERTScore
     #[arg(long, value_name = "DIR")]
     pub encoder: Option<PathBuf>,
+    #[command(flatten)]
+    pub rater: RaterArgs,
     /// Print the table's rows as one JSON list
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use amortize_encoders::EncoderError;
+use amortize_raters::RaterError;
 use amortize_report::ReportError;
 use amortize_train::TrainError;
 use amortize_train::config::ConfigError;
@@ -40,6 +41,9 @@ pub enum ReproduceError {
     /// The encoder.
     #[error(transparent)]
     Encoder(#[from] EncoderError),
+    /// The chat model that rates stories.
+    #[error(transparent)]
+    Rater(#[from] RaterError),
     /// A directory that the system does not let us make or read.
     #[error("{}: {source}", path.display())]
     Io {

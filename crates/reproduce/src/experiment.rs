@@ -4,6 +4,7 @@ use std::path::Path;
 
 use amortize_encoders::Encoder;
 use amortize_lm::{Model, Policy};
+use amortize_raters::Rater;
 use amortize_train::config::Config;
 use amortize_train::data::Text;
 use amortize_train::task::{Prompt, Task};
@@ -93,6 +94,7 @@ pub(crate) struct Subject<'a> {
     pub prompts: &'a [Prompt],
     pub texts: &'a [Text],
     pub encoder: Option<&'a Encoder>,
+    pub rater: Option<&'a Rater>,
 }
 
 impl Method {
@@ -142,7 +144,7 @@ pub(crate) trait Experiment {
     /// Measures a policy.
     ///
     /// # Errors
-    /// If the model or the encoder fails.
+    /// If the model, the encoder or the rater fails.
     fn measure(&self, subject: &Subject) -> Result<Measured>;
     /// The paper's figure, of some seeds.
     fn figure(&self, table: &Table, runs: &[&Measured]) -> Svg;

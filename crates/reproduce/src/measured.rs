@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use amortize_raters::Endpoint;
 use amortize_runlog::write_atomic;
 use amortize_train::exact::Share;
 use serde::{Deserialize, Serialize};
@@ -55,11 +56,13 @@ pub(crate) struct How {
     /// What the run's seed is among those of the reproduction.
     first: bool,
     encoder: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rater: Option<Endpoint>,
 }
 
 impl How {
-    pub fn new(first: bool, encoder: Option<&Path>) -> Self {
-        Self { version: VERSION, first, encoder: encoder.map(Path::to_path_buf) }
+    pub fn new(first: bool, encoder: Option<&Path>, rater: Option<&Endpoint>) -> Self {
+        Self { version: VERSION, first, encoder: encoder.map(Path::to_path_buf), rater: rater.cloned() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use amortize_raters::Endpoint;
 use amortize_train::config::Config;
 
 use crate::error::{ReproduceError, Result};
@@ -36,6 +37,10 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// A directory of an encoder, for what is measured by embeddings.
     pub encoder: Option<PathBuf>,
+    /// A chat model that rates stories.
+    pub rater: Option<Endpoint>,
+    /// What the endpoint of [`Options::rater`] asks for as a bearer token.
+    pub rater_key: Option<String>,
 }
 
 /// One run.
@@ -142,6 +147,9 @@ fn check(options: &Options) -> Result<()> {
             return refuse(format!("--scale paper needs --data: {}", data_needed(*name)));
         }
         Scale::Tiny | Scale::Paper => {}
+    }
+    if options.rater.is_some() && *name != Name::Infill {
+        return refuse("--rater belongs to infill: it rates stories".into());
     }
     for (key, why) in OURS {
         if options.sets.iter().any(|set| set.split('=').next().is_some_and(|name| name.trim() == key)) {

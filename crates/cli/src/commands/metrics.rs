@@ -5,10 +5,11 @@ use std::path::Path;
 
 use amortize_encoders::{Encoder, bert_scores, inverse_document_frequencies};
 use amortize_metrics::{BertScore, bleu, gleu, mean, mean_pairwise_cosine_distance, tokenize_13a};
+use amortize_raters::Rater;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::args::MetricsArgs;
+use crate::args::{MetricsArgs, RaterArgs};
 use crate::table::{Table, number};
 
 /// A line of the file: what a system wrote for one input, and what it should have been.
@@ -18,12 +19,16 @@ struct Line {
     texts: Option<Vec<String>>,
     reference: Option<String>,
     references: Option<Vec<String>>,
+    x: Option<String>,
+    y: Option<String>,
 }
 
 /// The same, read.
 struct Outputs {
     texts: Vec<String>,
     references: Vec<String>,
+    /// What stands before and after each text in the story that it is part of.
+    around: [Option<String>; 2],
 }
 
 /// What was found; `null` where there was nothing to find it from.
@@ -45,6 +50,10 @@ struct Metrics {
     bert_score: Option<Matched>,
     /// Mean over lines with several texts of the mean cosine distance between two of them.
     diversity: Option<f64>,
+    /// Mean rating of the stories that a chat model rated, 1 to 5.
+    coherence: Option<f64>,
+    /// Stories that it gave no rating.
+    unrated: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +72,11 @@ pub fn run(args: &MetricsArgs) -> Result<()> {
         if found.bleu.is_some() {
             found.bert_score = Some(matched(&Encoder::load(dir, args.layer)?, &lines, args.idf)?);
         }
+    }
+    if let Some(endpoint) = args.rater.endpoint() {
+        let ratings = Rater::new(&endpoint, RaterArgs::key()).coherence(&stories(&lines))?;
+        let rated: Vec<f64> = ratings.iter().flatten().copied().collect();
+        (found.coherence, found.unrated) = (mean(&rated), Some(ratings.len() - rated.len()));
     }
     let mut out = std::io::stdout().lock();
     match args.json {
@@ -91,7 +105,7 @@ fn read(path: &Path) -> Result<Vec<Outputs>> {
 
 impl Outputs {
     fn parse(line: &str) -> Result<Self> {
-        let Line { text, texts, reference, references } = serde_json::from_str(line)?;
+        let Line { text, texts, reference, references, x, y } = serde_json::from_str(line)?;
         let texts = match (text, texts) {
             (Some(text), None) => vec![text],
             (None, Some(texts)) if !texts.is_empty() => texts,
@@ -102,7 +116,7 @@ impl Outputs {
             (None, references) => references.unwrap_or_default(),
             (Some(_), Some(_)) => bail!("\"reference\" and \"references\" exclude each other"),
         };
-        Ok(Self { texts, references })
+        Ok(Self { texts, references, around: [x, y] })
     }
 
     fn references(&self) -> Vec<&str> {
@@ -133,6 +147,8 @@ fn of_texts(lines: &[Outputs]) -> Metrics {
         gleu_sentence: mean(&gleu_sentence),
         bert_score: None,
         diversity: None,
+        coherence: None,
+        unrated: None,
     }
 }
 
@@ -158,6 +174,15 @@ fn matched(encoder: &Encoder, lines: &[Outputs], idf: bool) -> Result<Matched> {
     Ok(Matched { precision: mean(|s| s.precision), recall: mean(|s| s.recall), f1: mean(|s| s.f1) })
 }
 
+/// Every text in its place in its line's story, a part a line.
+fn stories(lines: &[Outputs]) -> Vec<String> {
+    let story = |line: &Outputs, text: &str| {
+        let [x, y] = line.around.each_ref().map(|part| part.as_deref().unwrap_or_default());
+        [x, text, y].map(str::trim).iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n")
+    };
+    lines.iter().flat_map(|line| line.texts.iter().map(|text| story(line, text))).collect()
+}
+
 fn write_table(out: &mut impl Write, found: &Metrics) -> Result<()> {
     writeln!(out, "{} lines, {} texts", found.n, found.n_texts)?;
     let of = |field: fn(&Matched) -> f64| found.bert_score.as_ref().map(field);
@@ -170,6 +195,8 @@ fn write_table(out: &mut impl Write, found: &Metrics) -> Result<()> {
         ("BERTScore, recall", of(|s| s.recall)),
         ("BERTScore, F1", of(|s| s.f1)),
         ("diversity: cosine distance between a line's texts", found.diversity),
+        ("coherence of stories, of 1 to 5", found.coherence),
+        ("stories without a rating", found.unrated.filter(|unrated| *unrated > 0).map(|unrated| unrated as f64)),
     ];
     let mut table = Table::new(&["value", ""]);
     for (name, value) in rows.into_iter().filter(|(_, value)| value.is_some()) {

@@ -10,6 +10,7 @@ mod interrupts;
 mod likelihood;
 mod methods;
 mod metrics;
+mod raters;
 mod reproduce;
 mod runs;
 mod sample;

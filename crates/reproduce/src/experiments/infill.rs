@@ -5,6 +5,7 @@ use std::path::Path;
 use amortize_encoders::{Encoder, bert_scores};
 use amortize_lm::Policy;
 use amortize_metrics::{bleu, gleu, mean, tokenize_13a};
+use amortize_raters::Rater;
 use amortize_train::data::Text;
 use amortize_train::decoding::Decoding;
 use amortize_train::reward::Target;
@@ -38,26 +39,30 @@ const CONFIGS: Configs = Configs {
 
 const METHODS: [Method; 3] = [BASE, Method::new("sft", &["train.method=sft"]), Method::new("gflownet", &[])];
 
-const METRICS: [Metric; 7] = [
+const METRICS: [Metric; 8] = [
     Metric { name: "bertscore", meaning: "F1 of BERTScore against the reference, not rescaled; higher is better" },
     Metric { name: "bleu4", meaning: "BLEU-4 of all infills together, of 100; higher is better" },
     Metric { name: "gleu4", meaning: "GLEU-4 of all infills together, of 100; higher is better" },
     Metric { name: "judge_beginning", meaning: "share of infills that fit the beginning; higher is better" },
     Metric { name: "judge_end", meaning: "share of infills that fit the end; higher is better" },
     Metric { name: "judge_both", meaning: "share of infills that make one story with both; higher is better" },
+    Metric { name: "coherence", meaning: "of the whole story, rated 1 to 5 by a chat model; higher is better" },
     Metric { name: "log_reward", meaning: "mean log p(ZY | X) of the base model in nats; higher is better" },
 ];
 
-const PUBLISHED: [Published; 9] = [
+const PUBLISHED: [Published; 12] = [
     Published::new("base", "bertscore", 0.081, Some(0.009)),
     Published::new("base", "bleu4", 1.3, Some(0.5)),
     Published::new("base", "gleu4", 3.2, Some(0.1)),
+    Published::new("base", "coherence", 2.4, None),
     Published::new("sft", "bertscore", 0.094, Some(0.007)),
     Published::new("sft", "bleu4", 1.6, Some(0.8)),
     Published::new("sft", "gleu4", 3.7, Some(0.4)),
+    Published::new("sft", "coherence", 2.7, None),
     Published::new("gflownet", "bertscore", 0.184, Some(0.004)),
     Published::new("gflownet", "bleu4", 2.1, Some(0.2)),
     Published::new("gflownet", "gleu4", 4.2, Some(0.7)),
+    Published::new("gflownet", "coherence", 3.4, None),
 ];
 
 pub(super) struct Infill;
@@ -70,8 +75,7 @@ impl Experiment for Infill {
     fn about(&self) -> &'static str {
         "Given the first three sentences and the last one of unseen stories, every method writes the fourth. At the tiny \
          scale stories are of the small world, whose judge says which infills fit. The paper's figures are of GPT-2 Large \
-         and ROCStories; its rating by GPT-4, of 1 to 5, was 2.4 for prompting, 2.7 for supervised fine-tuning and 3.4 for \
-         the GFlowNet."
+         and ROCStories, its coherence is GPT-4's."
     }
 
     fn configs(&self) -> Configs {
@@ -134,6 +138,9 @@ impl Experiment for Infill {
         }
         if let Some(encoder) = subject.encoder {
             values.extend(matched(encoder, &infills)?.map(|score| subject.value("bertscore", score)));
+        }
+        if let Some(rater) = subject.rater {
+            values.extend(rated(rater, &infills)?.map(|rating| subject.value("coherence", rating)));
         }
         let rewards: Vec<f64> = samples.iter().flatten().filter_map(|sample| sample.log_reward).collect();
         values.extend(mean(&rewards).map(|reward| subject.value("log_reward", reward)));
@@ -204,4 +211,13 @@ fn matched(encoder: &Encoder, infills: &[Infills]) -> Result<Option<f64>> {
         scores.extend(bert_scores(encoder, texts, references, None)?.iter().map(|score| score.f1));
     }
     Ok(mean(&scores))
+}
+
+/// The mean rating of all stories, each with an infill in its place.
+fn rated(rater: &Rater, infills: &[Infills]) -> Result<Option<f64>> {
+    let story =
+        |Infills { x, y, texts, .. }: &Infills| texts.iter().map(|z| format!("{x}\n{z}\n{y}")).collect::<Vec<_>>();
+    let stories: Vec<String> = infills.iter().flat_map(story).collect();
+    let ratings: Vec<f64> = rater.coherence(&stories)?.into_iter().flatten().collect();
+    Ok(mean(&ratings))
 }
