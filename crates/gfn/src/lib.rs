@@ -37,7 +37,7 @@ pub use explore::{Draw, Mix};
 pub use objective::{Batch, Gradients, Normaliser, Objective, RootFlow};
 pub use query::Query;
 pub use replay::{Inserted, Item, ReplayBuffer, ReplaySampling};
-pub use reward::{Reward, target};
+pub use reward::{Prefixes, Reward, target};
 pub use rng::Generator;
 pub use schedule::{Decay, LearningRate, Linear};
 pub use table::Table;

@@ -15,7 +15,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::Table;
+use crate::{Prefixes, Table};
 
 mod chain;
 mod root;
@@ -169,6 +169,14 @@ impl Objective {
     /// Whether log Z is a parameter to be learned.
     pub fn needs_log_z(&self) -> bool {
         self.root_flow() == RootFlow::Learned
+    }
+
+    /// Whose rewards it reads.
+    pub fn prefixes(&self) -> Prefixes {
+        match self {
+            Objective::Subtb { .. } | Objective::DetailedBalance { .. } => Prefixes::All,
+            Objective::TrajectoryBalance { .. } | Objective::Vargrad => Prefixes::Whole,
+        }
     }
 
     /// The loss of a whole batch and its gradients. `learned_log_z` is `[n_queries]`, in nats, and

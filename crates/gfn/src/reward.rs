@@ -16,6 +16,27 @@ pub trait Reward {
         query_of: &[usize],
         trajectories: &[Trajectory],
     ) -> Result<Table, Self::Error>;
+
+    /// log R of the trajectories themselves, the last entries of [`Reward::log_reward`]: `[n]`. Worth a way of its own where
+    /// prefixes cost something.
+    fn final_log_reward(
+        &mut self,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<f64>, Self::Error> {
+        let table = self.log_reward(queries, query_of, trajectories)?;
+        Ok(table.iter().map(|row| row.last().copied().unwrap_or(f64::NEG_INFINITY)).collect())
+    }
+}
+
+/// Whose rewards an objective reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefixes {
+    /// Those of all prefixes of a trajectory.
+    All,
+    /// That of the trajectory alone.
+    Whole,
 }
 
 /// The target of training, R^(1/T): log R / T, with zero rewards (-inf) replaced by `floor`.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use amortize_gfn::{Gradients, Normaliser, Objective, RootFlow, Table};
+use amortize_gfn::{Gradients, Normaliser, Objective, Prefixes, RootFlow, Table};
 use common::{Tables, all_objectives};
 use proptest::prelude::*;
 
@@ -64,6 +64,19 @@ proptest! {
         let tables = Tables::random(seed, n, max_len);
         for objective in all_objectives() {
             check_tables(&tables, &objective);
+        }
+    }
+
+    #[test]
+    fn objectives_that_say_so_read_the_rewards_of_ends_alone(seed: u64, n in 1..9_usize) {
+        let tables = Tables::random(seed, n, 4);
+        let mut ends = tables.clone();
+        for row in 0..n {
+            let before = ends.log_reward.row(row).len() - 1;
+            ends.log_reward.row_mut(row)[..before].fill(-50.0);
+        }
+        for objective in all_objectives().into_iter().filter(|objective| objective.prefixes() == Prefixes::Whole) {
+            prop_assert_eq!(tables.evaluate(&objective), ends.evaluate(&objective));
         }
     }
 

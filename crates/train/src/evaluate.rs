@@ -164,8 +164,7 @@ pub(crate) fn base_log_prob(
         return Ok(drawn.log_reward.iter().map(|log_reward| log_reward * reward_temperature).collect());
     }
     let mut base = Target::continuation(Policy::base(policy.model), actions, RewardMask::Zero);
-    let table = base.log_reward(&drawn.queries, &drawn.query_of, &drawn.trajectories)?;
-    Ok(table.iter().map(|row| row.last().copied().unwrap_or(f64::NEG_INFINITY)).collect())
+    base.final_log_reward(&drawn.queries, &drawn.query_of, &drawn.trajectories)
 }
 
 /// Estimates of log Z per query from the base model's draws and from the mixture.

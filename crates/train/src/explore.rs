@@ -2,7 +2,7 @@
 //! buffer, with the rewards of all their prefixes.
 
 use amortize_gfn::{
-    Draw, Generator, Item, Mix, Query, ReplayBuffer, ReplaySampling, Source, StopReason, Table, Trajectory,
+    Draw, Generator, Item, Mix, Prefixes, Query, ReplayBuffer, ReplaySampling, Source, StopReason, Table, Trajectory,
 };
 use amortize_lm::actions::ActionSpace;
 use amortize_lm::{Generated, Policy, generate};
@@ -23,7 +23,7 @@ pub struct Explored {
     pub sources: Vec<Source>,
     /// log q of rows that the policy itself drew, in nats.  `[n]`
     pub log_q: Vec<Option<f64>>,
-    /// Untempered log R of every prefix, in nats.  `[n, len+1]`
+    /// Untempered log R, in nats: of every prefix, or of whole trajectories alone, with minus infinity before.  `[n, len+1]`
     pub log_reward: Table,
 }
 
@@ -56,6 +56,8 @@ pub struct Explorer<'a, 'm> {
     pub replay_sampling: ReplaySampling,
     /// The best trajectories so far.
     pub buffer: &'a mut ReplayBuffer,
+    /// Whose rewards are read.
+    pub prefixes: Prefixes,
     /// Gives untempered rewards.
     pub target: &'a mut Target<'m>,
     /// Decides sources, temperatures, seeds and what is replayed.
@@ -136,7 +138,7 @@ impl Explorer<'_, '_> {
         let new: Vec<usize> = (0..found.len()).filter(|i| found[*i].log_reward.is_none()).collect();
         let trajectories: Vec<Trajectory> = new.iter().map(|i| found[*i].trajectory.clone()).collect();
         let new_queries: Vec<usize> = new.iter().map(|i| query_of[*i]).collect();
-        let computed = self.target.log_reward(queries, &new_queries, &trajectories)?;
+        let computed = self.target.log_reward_of(self.prefixes, queries, &new_queries, &trajectories)?;
         for (i, row) in new.iter().zip(computed.into_rows()) {
             found[*i].log_reward = Some(row);
         }

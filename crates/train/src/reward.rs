@@ -8,7 +8,7 @@ mod scorer;
 mod table;
 mod text;
 
-use amortize_gfn::{Query, Reward, Table, Trajectory};
+use amortize_gfn::{Prefixes, Query, Reward, Table, Trajectory};
 use amortize_lm::Policy;
 use amortize_lm::actions::ActionSpace;
 
@@ -94,10 +94,57 @@ impl<'a> Target<'a> {
                 "gave a table that is not [n, len+1]: one value per prefix of every trajectory, the empty one included";
             return Err(TrainError::Reward(problem.into()));
         }
-        if let Some(bad) = table.iter().flatten().find(|value| value.is_nan() || **value == f64::INFINITY) {
-            return Err(TrainError::Reward(format!("gave a log reward of {bad}")));
-        }
+        check_log_rewards(table.iter().flatten())?;
         Ok(table)
+    }
+
+    /// The same of the trajectories themselves alone.  `[n]`
+    ///
+    /// # Errors
+    /// As [`Target::log_reward`].
+    pub fn final_log_reward(
+        &mut self,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<f64>> {
+        let values = self.reward.final_log_reward(queries, query_of, trajectories)?;
+        if values.len() != trajectories.len() {
+            let problem = format!("gave {} values for {} trajectories", values.len(), trajectories.len());
+            return Err(TrainError::Reward(problem));
+        }
+        check_log_rewards(&values)?;
+        Ok(values)
+    }
+
+    /// Untempered log R of the prefixes that are asked for, in nats; of the others minus infinity.  `[n, len+1]`
+    ///
+    /// # Errors
+    /// As [`Target::log_reward`].
+    pub fn log_reward_of(
+        &mut self,
+        prefixes: Prefixes,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Table> {
+        if prefixes == Prefixes::All {
+            return self.log_reward(queries, query_of, trajectories);
+        }
+        let values = self.final_log_reward(queries, query_of, trajectories)?;
+        let row = |(value, trajectory): (f64, &Trajectory)| {
+            let mut row = vec![f64::NEG_INFINITY; trajectory.len()];
+            row.push(value);
+            row
+        };
+        Ok(Table::from_rows(values.into_iter().zip(trajectories).map(row).collect()))
+    }
+}
+
+fn check_log_rewards<'a>(values: impl IntoIterator<Item = &'a f64>) -> Result<()> {
+    match values.into_iter().find(|value| value.is_nan() || **value == f64::INFINITY) {
+        Some(bad) => Err(TrainError::Reward(format!("gave a log reward of {bad}"))),
+        None => Ok(()),
     }
 }
 

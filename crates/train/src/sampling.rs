@@ -93,9 +93,8 @@ fn tempered(
     trajectories: &[Trajectory],
     options: &SampleOptions,
 ) -> Result<Vec<f64>> {
-    let table = target.log_reward(queries, query_of, trajectories)?;
-    let last = |row: &[f64]| row.last().copied().unwrap_or(f64::NEG_INFINITY) / options.reward_temperature;
-    Ok(table.iter().map(last).collect())
+    let untempered = target.final_log_reward(queries, query_of, trajectories)?;
+    Ok(untempered.into_iter().map(|log_reward| log_reward / options.reward_temperature).collect())
 }
 
 /// A sample as `amortize sample` prints it.

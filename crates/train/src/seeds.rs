@@ -1,7 +1,7 @@
 //! Latents that come with the data: for the replay buffer to begin with (paper, section 3.3), or to be imitated by
 //! supervised fine-tuning.
 
-use amortize_gfn::{Inserted, Item, Query, ReplayBuffer, StopReason, Trajectory};
+use amortize_gfn::{Inserted, Item, Prefixes, Query, ReplayBuffer, StopReason, Trajectory};
 use amortize_lm::ModelInfo;
 
 use crate::config::{Config, MethodName};
@@ -98,9 +98,9 @@ fn trajectory(config: &Config, model: &ModelInfo, task: &Task, z: &str) -> std::
 ///
 /// # Errors
 /// If the reward fails.
-pub fn insert(seeds: &[Seed], target: &mut Target, buffer: &mut ReplayBuffer) -> Result<Seeded> {
+pub fn insert(seeds: &[Seed], prefixes: Prefixes, target: &mut Target, buffer: &mut ReplayBuffer) -> Result<Seeded> {
     let mut seeded = Seeded { seeds: seeds.len(), ..Seeded::default() };
-    for Demonstration { query, trajectory, log_reward } in demonstrations(seeds, target)? {
+    for Demonstration { query, trajectory, log_reward } in demonstrations(seeds, prefixes, target)? {
         let item = Item::new(trajectory, log_reward).map_err(|error| TrainError::Reward(error.to_string()))?;
         seeded.zero_reward += usize::from(buffer.insert(query.id, item) == Inserted::ZeroReward);
     }
@@ -112,13 +112,13 @@ pub fn insert(seeds: &[Seed], target: &mut Target, buffer: &mut ReplayBuffer) ->
 ///
 /// # Errors
 /// If the reward fails.
-pub fn demonstrations(seeds: &[Seed], target: &mut Target) -> Result<Vec<Demonstration>> {
+pub fn demonstrations(seeds: &[Seed], prefixes: Prefixes, target: &mut Target) -> Result<Vec<Demonstration>> {
     let mut scored = Vec::with_capacity(seeds.len());
     for part in seeds.chunks(AT_ONCE) {
         let queries: Vec<Query> = part.iter().map(|seed| seed.query.clone()).collect();
         let trajectories: Vec<Trajectory> = part.iter().map(|seed| seed.trajectory.clone()).collect();
         let numbers: Vec<usize> = (0..part.len()).collect();
-        let rewards = target.log_reward(&queries, &numbers, &trajectories)?;
+        let rewards = target.log_reward_of(prefixes, &queries, &numbers, &trajectories)?;
         let of = |(seed, log_reward): (&Seed, Vec<f64>)| {
             let Seed { query, trajectory } = seed.clone();
             Demonstration { query, trajectory, log_reward }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use amortize_gfn::Source;
+use amortize_gfn::{Prefixes, Source};
 use amortize_lm::{Model, Policy};
 use amortize_runlog::{RunDir, replace_dir_atomic, write_atomic};
 
@@ -51,8 +51,8 @@ impl<'a> Session<'a> {
         let mut trainer = trainer(config, model, task)?;
         let seeded = match config.buffer.seed_from_data {
             true => {
-                let seeds = seeds::read(config, model, task)?;
-                Some(seeds::insert(&seeds, &mut trainer.target, &mut trainer.state.buffer)?)
+                let (seeds, prefixes) = (seeds::read(config, model, task)?, trainer.method.learning.prefixes());
+                Some(seeds::insert(&seeds, prefixes, &mut trainer.target, &mut trainer.state.buffer)?)
             }
             false => None,
         };
@@ -248,7 +248,7 @@ fn trainer<'a>(config: &'a Config, model: &'a Model, task: &'a Task) -> Result<T
     let mut trainer = Trainer::new(config, model, task, target)?;
     if config.train.method == MethodName::Sft {
         let seeds = seeds::read(config, model, task)?;
-        let demonstrations = seeds::demonstrations(&seeds, &mut trainer.target)?;
+        let demonstrations = seeds::demonstrations(&seeds, Prefixes::Whole, &mut trainer.target)?;
         trainer.demonstrate(demonstrations);
     }
     Ok(trainer)

@@ -11,7 +11,7 @@ mod record;
 use amortize_gfn::ppo::AdaptiveKl;
 use amortize_gfn::sft::negative_log_likelihood;
 use amortize_gfn::{
-    Generator, LearningRate, Linear, Mix, Objective, Query, ReplayBuffer, ReplaySampling, Source, Table,
+    Generator, LearningRate, Linear, Mix, Objective, Prefixes, Query, ReplayBuffer, ReplaySampling, Source, Table,
 };
 use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder::Activations;
@@ -38,6 +38,16 @@ pub enum Learning {
     Ppo(Ppo),
     /// To say what the data says.
     Imitate,
+}
+
+impl Learning {
+    /// Whose rewards are read.
+    pub fn prefixes(&self) -> Prefixes {
+        match self {
+            Self::Balance(objective) => objective.prefixes(),
+            Self::Ppo(_) | Self::Imitate => Prefixes::Whole,
+        }
+    }
 }
 
 /// The settings of proximal policy optimisation.
@@ -283,6 +293,7 @@ impl<'a> Trainer<'a> {
             mix: self.method.mix,
             replay_sampling: self.method.replay_sampling,
             buffer: &mut self.state.buffer,
+            prefixes: self.method.learning.prefixes(),
             target: &mut self.target,
             rng: &mut self.state.explore_rng,
         };

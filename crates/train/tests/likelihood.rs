@@ -75,6 +75,9 @@ fn assert_like_slow<'a>(
         let expected = slow(model, query, z, actions.min_length, &texts(query));
         assert_close(table.row(i), &expected, 1e-4, &format!("{:?} {z:?} {:?}", query.x, query.y));
     }
+    let last: Vec<f64> = table.iter().map(|row| row[row.len() - 1]).collect();
+    let found = reward.final_log_reward(&queries, &query_of, &trajectories).expect("rewards");
+    assert_close(&found, &last, 1e-4, "the end alone");
 }
 
 #[test]

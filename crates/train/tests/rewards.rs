@@ -89,6 +89,9 @@ fn every_term_obeys_the_laws_and_so_do_products() {
         let mut target = target(&model, &actions, &terms);
         let whole = target.log_reward(&queries, &query_of, &trajectories).expect("rewards");
         assert!(whole.iter().flatten().any(|log_reward| log_reward.is_finite()), "{terms:?}");
+        let last: Vec<f64> = whole.iter().map(|row| row[row.len() - 1]).collect();
+        let found = target.final_log_reward(&queries, &query_of, &trajectories).expect("rewards");
+        assert_same(&found, &last, &format!("{terms:?}: the end alone"));
         for (i, Trajectory { z, .. }) in trajectories.iter().enumerate() {
             let alone = target.log_reward(&queries, &query_of[i..=i], &trajectories[i..=i]).expect("rewards");
             assert_same(alone.row(0), whole.row(i), &format!("{terms:?}: batch and one by one"));

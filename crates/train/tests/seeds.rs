@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use amortize_gfn::{ReplayBuffer, StopReason};
+use amortize_gfn::{Prefixes, ReplayBuffer, StopReason};
 use amortize_lm::Policy;
 use amortize_train::Result;
 use amortize_train::config::Config;
@@ -91,7 +91,7 @@ fn seeds_are_scored_and_those_without_reward_left_out() {
     let found = read(&place).expect("seeds");
     let target = || Target::of(&config.task, &config.reward, Policy::base(&model), &task.actions).expect("a target");
     let mut buffer = ReplayBuffer::new(10, 0.0);
-    let seeded = seeds::insert(&found, &mut target(), &mut buffer).expect("rewards");
+    let seeded = seeds::insert(&found, Prefixes::All, &mut target(), &mut buffer).expect("rewards");
     assert_eq!(seeded, Seeded { seeds: 4, kept: 3, zero_reward: 1 });
     for seed in found.iter().filter(|seed| !model.tokenizer.decode(&seed.trajectory.z).contains("ran")) {
         let trajectory = std::slice::from_ref(&seed.trajectory);

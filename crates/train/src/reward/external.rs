@@ -31,16 +31,9 @@ impl<'a> ExternalReward<'a> {
         let may_stop = !self.actions.at(z).stop.is_empty();
         may_stop.then(|| Item { x: text("x").unwrap_or_default(), y: text("y"), z: self.tokenizer.decode(z) })
     }
-}
 
-impl Reward for ExternalReward<'_> {
-    type Error = TrainError;
-
-    fn log_reward(&mut self, queries: &[Query], query_of: &[usize], trajectories: &[Trajectory]) -> Result<Table> {
-        let prefixes = |(query, Trajectory { z, .. }): (&usize, &Trajectory)| {
-            (0..=z.len()).map(|k| self.item(&queries[*query], &z[..k])).collect::<Vec<_>>()
-        };
-        let rows: Vec<Vec<Option<Item>>> = query_of.iter().zip(trajectories).map(prefixes).collect();
+    /// The scores of some texts, minus infinity where the policy may not stop.
+    fn scores(&mut self, rows: Vec<Vec<Option<Item>>>) -> Result<Vec<Vec<f64>>> {
         let mut places = BTreeMap::new();
         for item in rows.iter().flatten().flatten() {
             let next = places.len();
@@ -51,6 +44,29 @@ impl Reward for ExternalReward<'_> {
         let scores =
             if distinct.is_empty() { Vec::new() } else { self.scorer.score(&distinct).map_err(TrainError::Scorer)? };
         let score = |item: &Option<Item>| item.as_ref().map_or(f64::NEG_INFINITY, |item| scores[places[item]]);
-        Ok(Table::from_rows(rows.iter().map(|row| row.iter().map(score).collect()).collect()))
+        Ok(rows.iter().map(|row| row.iter().map(score).collect()).collect())
+    }
+}
+
+impl Reward for ExternalReward<'_> {
+    type Error = TrainError;
+
+    fn log_reward(&mut self, queries: &[Query], query_of: &[usize], trajectories: &[Trajectory]) -> Result<Table> {
+        let prefixes = |(query, Trajectory { z, .. }): (&usize, &Trajectory)| {
+            (0..=z.len()).map(|k| self.item(&queries[*query], &z[..k])).collect()
+        };
+        let rows = query_of.iter().zip(trajectories).map(prefixes).collect();
+        Ok(Table::from_rows(self.scores(rows)?))
+    }
+
+    fn final_log_reward(
+        &mut self,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<f64>> {
+        let whole = |(query, Trajectory { z, .. }): (&usize, &Trajectory)| vec![self.item(&queries[*query], z)];
+        let rows = query_of.iter().zip(trajectories).map(whole).collect();
+        Ok(self.scores(rows)?.concat())
     }
 }

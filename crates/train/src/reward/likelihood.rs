@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use amortize_engine::SegmentId;
 use amortize_gfn::diagnostics::log_sum_exp;
-use amortize_gfn::{Query, Reward, Table, Trajectory};
+use amortize_gfn::{Prefixes, Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, TokenMask};
 use amortize_lm::{Forest, Policy, Questions, ROWS_AT_ONCE};
 
@@ -98,15 +98,16 @@ impl<'a> LikelihoodReward<'a> {
         }
     }
 
-    fn ask(&self, part: &mut Part, number: usize, context: &Context, z: &[u32]) {
+    fn ask(&self, part: &mut Part, number: usize, context: &Context, z: &[u32], prefixes: Prefixes) {
         let (before, Part { forest, roots, .. }) = (context.before.len(), &mut *part);
         let root = *roots.entry(number).or_insert_with(|| forest.root(number as u64, &context.before));
         // All of Z first: a segment is the longer for it.
         let path = forest.extend_path(root, before, z);
         let own = Text { tokens: z.to_vec(), masked: z.len(), unscored: 0 };
         let tokens = (self.counts == Counts::All).then(|| part.ask(path, before, &own));
+        let asked = |k: usize| prefixes == Prefixes::All || k == z.len();
         let endings = (0..=z.len()).map(|k| {
-            let texts = self.endings(context, &z[..k]);
+            let texts = if asked(k) { self.endings(context, &z[..k]) } else { Vec::new() };
             texts.iter().map(|text| part.ask(path, before + k, text)).collect()
         });
         let endings = endings.collect();
@@ -121,6 +122,33 @@ impl<'a> LikelihoodReward<'a> {
         part
     }
 
+    /// log R of the prefixes that are asked for, of all trajectories; of the others minus infinity.  `[n, len+1]`
+    fn rows(
+        &self,
+        prefixes: Prefixes,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<Vec<f64>>> {
+        let mut rows = Vec::with_capacity(trajectories.len());
+        let mut part = self.part();
+        let mut contexts = BTreeMap::new();
+        for (number, Trajectory { z, .. }) in query_of.iter().zip(trajectories) {
+            if !contexts.contains_key(number) {
+                contexts.insert(*number, self.context(&queries[*number])?);
+            }
+            self.ask(&mut part, *number, &contexts[number], z, prefixes);
+            if part.forest.tokens().len() >= ROWS_AT_ONCE {
+                rows.extend(self.score(&part)?);
+                part = self.part();
+            }
+        }
+        if !part.asked.is_empty() {
+            rows.extend(self.score(&part)?);
+        }
+        Ok(rows)
+    }
+
     /// log R of every prefix of the part's trajectories.
     fn score(&self, part: &Part) -> Result<Vec<Vec<f64>>> {
         let answers = self.base.score(&part.forest, &part.questions)?;
@@ -132,23 +160,17 @@ impl Reward for LikelihoodReward<'_> {
     type Error = TrainError;
 
     fn log_reward(&mut self, queries: &[Query], query_of: &[usize], trajectories: &[Trajectory]) -> Result<Table> {
-        let mut rows = Vec::with_capacity(trajectories.len());
-        let mut part = self.part();
-        let mut contexts = BTreeMap::new();
-        for (number, Trajectory { z, .. }) in query_of.iter().zip(trajectories) {
-            if !contexts.contains_key(number) {
-                contexts.insert(*number, self.context(&queries[*number])?);
-            }
-            self.ask(&mut part, *number, &contexts[number], z);
-            if part.forest.tokens().len() >= ROWS_AT_ONCE {
-                rows.extend(self.score(&part)?);
-                part = self.part();
-            }
-        }
-        if !part.asked.is_empty() {
-            rows.extend(self.score(&part)?);
-        }
-        Ok(Table::from_rows(rows))
+        Ok(Table::from_rows(self.rows(Prefixes::All, queries, query_of, trajectories)?))
+    }
+
+    fn final_log_reward(
+        &mut self,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<f64>> {
+        let rows = self.rows(Prefixes::Whole, queries, query_of, trajectories)?;
+        Ok(rows.iter().map(|row| row[row.len() - 1]).collect())
     }
 }
 
@@ -192,7 +214,7 @@ struct Asked {
     z: Vec<u32>,
     /// About its tokens, if they count.
     tokens: Option<Range<usize>>,
-    /// About every text that may follow each prefix; none where the policy may not stop.  `[len+1]`
+    /// About every text that may follow each prefix; none where the policy may not stop, or nobody asks.  `[len+1]`
     endings: Vec<Vec<Range<usize>>>,
 }
 
@@ -247,7 +269,7 @@ mod tests {
         let mut part = reward.part();
         let samples: [&[u32]; 5] = [&[5, 6, 7], &[5, 6, 7], &[5, 8], &[], &[5, 6, 7, 30]];
         let context = reward.context(&query).expect("the query's own tokens");
-        samples.iter().for_each(|z| reward.ask(&mut part, 0, &context, z));
+        samples.iter().for_each(|z| reward.ask(&mut part, 0, &context, z, Prefixes::All));
         // Every row is a distinct beginning of X z_1:k, or of X z_1:k stop Y without its last token.
         let mut rows = BTreeSet::new();
         for z in samples {

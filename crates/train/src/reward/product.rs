@@ -32,6 +32,20 @@ impl Reward for Product<'_> {
         }
         Ok(product)
     }
+
+    fn final_log_reward(
+        &mut self,
+        queries: &[Query],
+        query_of: &[usize],
+        trajectories: &[Trajectory],
+    ) -> Result<Vec<f64>> {
+        let mut product = vec![0.0; trajectories.len()];
+        for (exponent, factor) in &mut self.factors {
+            let values = factor.final_log_reward(queries, query_of, trajectories)?;
+            product.iter_mut().zip(values).for_each(|(sum, log)| *sum += raised(log, *exponent));
+        }
+        Ok(product)
+    }
 }
 
 /// log R^exponent, where zero stays zero.
