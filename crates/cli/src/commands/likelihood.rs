@@ -6,11 +6,11 @@ use amortize_runlog::RunDir;
 use amortize_train::likelihood::session::Session;
 use amortize_train::likelihood::start::Start;
 use amortize_train::likelihood::{Command, LikelihoodConfig};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::args::TrainArgs;
 use crate::commands::report::Reporting;
-use crate::commands::running::{absolute, default_out, stop_on_interrupt};
+use crate::commands::running::{absolute, check_unchanged, default_out, stop_on_interrupt};
 use crate::progress::Progress;
 use crate::source::use_threads;
 
@@ -53,13 +53,7 @@ fn check_same(saved: &LikelihoodConfig, given: &LikelihoodConfig) -> Result<()> 
     given.train.threads = saved.train.threads;
     given.train.recompute = saved.train.recompute;
     given.model.path = saved.model.path.clone();
-    if &given != saved {
-        bail!(
-            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads, \
-             train.recompute and model.path; a changed run needs a directory of its own (--out)"
-        );
-    }
-    Ok(())
+    check_unchanged(saved, &given)
 }
 
 fn train(mut session: Session, config: &LikelihoodConfig) -> Result<()> {

@@ -10,11 +10,11 @@ use amortize_train::seeds::Seeded;
 use amortize_train::session::Session;
 use amortize_train::settings;
 use amortize_train::task::Task;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::args::TrainArgs;
 use crate::commands::report::Reporting;
-use crate::commands::running::{absolute, default_out, stop_on_interrupt};
+use crate::commands::running::{absolute, check_unchanged, default_out, stop_on_interrupt};
 use crate::progress::Progress;
 use crate::source::use_threads;
 
@@ -58,13 +58,7 @@ fn check_same(saved: &Config, given: &Config) -> Result<()> {
     given.train = given.train.with_resources_of(&saved.train);
     given.train.steps = saved.train.steps;
     given.model.path = saved.model.path.clone();
-    if &given != saved {
-        bail!(
-            "the config differs from the run's own in more than train.steps, train.checkpoint_every, train.threads, \
-             train.recompute and model.path; a changed run needs a directory of its own (--out)"
-        );
-    }
-    Ok(())
+    check_unchanged(saved, &given)
 }
 
 /// Reads all that a run needs, the weights last: a machine that is too small for them hears of it first.

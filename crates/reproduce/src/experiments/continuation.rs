@@ -23,7 +23,7 @@ use crate::texts::{Draws, bags_of_words, draw, words};
 
 /// Prompts of the tiny scale. None of a file is in another: the world splits paragraphs by their beginnings.
 const FILES: [(&str, Split, usize); 3] =
-    [("train.txt", Split::Train, 200), ("validation.txt", Split::Validation, 20), (TEST, Split::Test, 50)];
+    [("train.txt", Split::Train, 1000), ("validation.txt", Split::Validation, 20), (TEST, Split::Test, 50)];
 const TEST: &str = "test.txt";
 
 /// Samples of a prompt, of which the likeliest counts; and what a search has with five times the compute.

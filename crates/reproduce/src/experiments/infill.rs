@@ -26,7 +26,7 @@ use crate::texts::{Draws, draw};
 
 /// Stories of the tiny scale. None of a file is in another: the world splits them by their beginnings.
 const FILES: [(&str, Split, usize); 3] =
-    [("train.jsonl", Split::Train, 400), ("validation.jsonl", Split::Validation, 20), (TEST, Split::Test, 100)];
+    [("train.jsonl", Split::Train, 4000), ("validation.jsonl", Split::Validation, 20), (TEST, Split::Test, 100)];
 const TEST: &str = "test.jsonl";
 
 /// Infills of every story, as the paper rates ten.
