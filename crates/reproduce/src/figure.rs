@@ -1,6 +1,7 @@
 //! Figures as SVG: with colours of their own in a file, with those of the page around them in a page.
 
 mod bars;
+mod labels;
 mod panel;
 mod points;
 

@@ -3,9 +3,17 @@
 use amortize_report::html::{Escaped, number};
 use amortize_report::scale::Scale;
 
+use super::labels::{self, Area, Spot};
 use super::{Panel, Place, Svg, color};
 
+/// Pixels of the figure.
+const SIZE: (f64, f64) = (780.0, 470.0);
+/// Where labels may stand.
+const SHEET: Area = Area { left: 74.0, top: 32.0, right: SIZE.0, bottom: 418.0 };
 const PLACE: Place = Place { left: 70.0, top: 40.0, width: 620.0, height: 380.0 };
+
+/// Pixels of a label that hang below its letters.
+const BELOW: f64 = 3.0;
 
 /// The points of a star, from the top.
 const STAR_POINTS: usize = 5;
@@ -41,9 +49,10 @@ pub(crate) fn points(title: &str, (x_name, y_name): (&str, &str), all: &[Point])
     let y = range(&mut all.iter().map(|point| point.y));
     let panel = Panel { heading: title, x_name, y_name, place: PLACE, x: &x, y: &y };
     let lines = families(all).into_iter().map(|family| line(&panel, &family));
-    let marks = all.iter().map(|point| mark(&panel, point));
+    let places: Vec<((f64, f64), &str)> = all.iter().map(|point| (place(&panel, point), &*point.label)).collect();
+    let marks = all.iter().zip(labels::place(&places, SHEET)).map(|(point, spot)| mark(&panel, point, spot));
     let body = [panel.frame(), panel.x_axis()].into_iter().chain(lines).chain(marks).collect();
-    Svg { width: 780.0, height: 470.0, title: Escaped(title).to_string(), body }
+    Svg { width: SIZE.0, height: SIZE.1, title: Escaped(title).to_string(), body }
 }
 
 /// Points with a place of every family, in order.
@@ -60,32 +69,32 @@ fn line(panel: &Panel, family: &[&Point]) -> String {
     format!("<polyline class=\"{} line dashed\" points=\"{}\"/>\n", color(first.family), places.join(" "))
 }
 
-fn mark(panel: &Panel, point: &Point) -> String {
-    let (y, class) = (panel.y(point.y), color(point.family));
+/// Where a point is drawn; a level's is its left end.
+fn place(panel: &Panel, point: &Point) -> (f64, f64) {
+    let x = if point.mark == Mark::Level { PLACE.left } else { panel.x(point.x) };
+    (x, panel.y(point.y))
+}
+
+fn mark(panel: &Panel, point: &Point, spot: Spot) -> String {
+    let ((x, y), class) = (place(panel, point), color(point.family));
     let label = Escaped(&point.label);
-    let words = format!("{label}: {}, {}", number(Some(point.x)), number(Some(point.y)));
-    let (shape, at) = match point.mark {
+    let title = format!("<title>{label}: {}, {}</title>", number(Some(point.x)), number(Some(point.y)));
+    let shape = match point.mark {
         Mark::Level => {
-            let (from, to) = (PLACE.left, PLACE.left + PLACE.width);
-            (
-                format!(
-                    "<line class=\"{class} line dashed\" x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
-                ),
-                from,
-            )
+            let right = PLACE.left + PLACE.width;
+            format!("<line class=\"{class} line dashed\" x1=\"{x:.1}\" x2=\"{right:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")
         }
-        Mark::Dot => {
-            let x = panel.x(point.x);
-            let title = format!("<title>{words}</title>");
-            (format!("<circle class=\"{class} fill\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\">{title}</circle>"), x)
-        }
-        Mark::Star => {
-            let x = panel.x(point.x);
-            let title = format!("<title>{words}</title>");
-            (format!("<polygon class=\"{class} fill\" points=\"{}\">{title}</polygon>", star(x, y)), x)
-        }
+        Mark::Dot => format!("<circle class=\"{class} fill\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\">{title}</circle>"),
+        Mark::Star => format!("<polygon class=\"{class} fill\" points=\"{}\">{title}</polygon>", star(x, y)),
     };
-    format!("{shape}\n<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>\n", at + 8.0, y - 6.0)
+    let leader = spot.leader.map(|(to_x, to_y)| {
+        format!("<line class=\"grid\" x1=\"{x:.1}\" x2=\"{to_x:.1}\" y1=\"{y:.1}\" y2=\"{to_y:.1}\"/>\n")
+    });
+    let (left, baseline) = (spot.area.left, spot.area.bottom - BELOW);
+    format!(
+        "{}{shape}\n<text class=\"tick\" x=\"{left:.1}\" y=\"{baseline:.1}\">{label}</text>\n",
+        leader.unwrap_or_default()
+    )
 }
 
 fn star(x: f64, y: f64) -> String {
