@@ -138,7 +138,7 @@ fn a_reproduction_is_rated_later_without_training_again() {
     let place = Place::new();
     let out = place.path("infill");
     let mut args = vec!["reproduce", "infill", "--seeds", "1", "--out", &out, "--json"];
-    for set in ["train.steps=1", "train.queries_per_step=1", "evaluate.every=0", "policy.max_length=6"] {
+    for set in ["train.steps=1", "train.queries_per_step=1", "evaluate.every=0", "data.limit=20"] {
         args.extend(["--set", set]);
     }
     succeed(&args);
