@@ -146,8 +146,8 @@ fn texts_that_are_alike_are_scored_once_a_step() {
         [vec![zero, zero, -2.0], vec![zero, zero, -2.0], vec![zero, zero], vec![zero, -2.0, -2.0]]
     );
     assert!(target.log_reward(&queries, &[], &[]).expect("rewards").into_rows().is_empty());
-    // Where ends alone count, no more is asked about.
+    // Where ends alone count, no more is asked about; the first of them is another text.
     let last = target.final_log_reward(&queries, &[0, 0, 0, 1], &rows).expect("rewards");
-    assert_eq!(last, [-2.0, -2.0, zero, -2.0]);
+    assert_eq!(last, [zero, zero, -2.0, -2.0]);
     assert_eq!(requests(&dir)[1]["items"].as_array().expect("items").len(), 3);
 }
