@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use amortize_bench::floor::Machine;
 use amortize_bench::{Shape, Sizes, Sweep, Workload};
 use amortize_lm::Precision;
-use amortize_raters::Endpoint;
+use amortize_raters::{Endpoint, Rater};
 use amortize_reproduce::{Name, Scale};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -279,14 +279,10 @@ pub struct RaterArgs {
 }
 
 impl RaterArgs {
-    /// Where to ask, if anywhere.
-    pub fn endpoint(&self) -> Option<Endpoint> {
-        Some(Endpoint { url: self.url.clone()?, model: self.model.clone()? })
-    }
-
-    /// What the endpoint may ask for.
-    pub fn key() -> Option<String> {
-        std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty())
+    /// The rater, if one is named.
+    pub fn rater(&self) -> Option<Rater> {
+        let endpoint = Endpoint { url: self.url.clone()?, model: self.model.clone()? };
+        Some(Rater::new(endpoint, std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty())))
     }
 }
 

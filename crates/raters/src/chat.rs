@@ -1,10 +1,10 @@
 //! One question to a chat model, and its answer.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use ureq::Agent;
 
@@ -33,8 +33,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub struct Rater {
     agent: Agent,
-    pub(crate) url: String,
-    model: String,
+    endpoint: Endpoint,
     key: Option<String>,
 }
 
@@ -68,10 +67,19 @@ struct Said {
 
 impl Rater {
     /// A model at an endpoint; `key` is sent as a bearer token.
-    pub fn new(endpoint: &Endpoint, key: Option<String>) -> Self {
+    pub fn new(endpoint: Endpoint, key: Option<String>) -> Self {
         let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
-        let url = format!("{}/chat/completions", endpoint.url.trim_end_matches('/'));
-        Self { agent: config.into(), url, model: endpoint.model.clone(), key }
+        Self { agent: config.into(), endpoint, key }
+    }
+
+    /// Where it answers.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The address that is asked.
+    pub(crate) fn url(&self) -> String {
+        format!("{}/chat/completions", self.endpoint.url.trim_end_matches('/'))
     }
 
     /// The answers to some questions, in their order. Some are asked at a time.
@@ -79,20 +87,9 @@ impl Rater {
     /// # Errors
     /// The first failure; what was not asked until then is not asked any more.
     pub(crate) fn ask_all(&self, questions: &[String]) -> Result<Vec<String>> {
-        let next = AtomicUsize::new(0);
-        let answers = Mutex::new(vec![None; questions.len()]);
-        let work = || -> Result<()> {
-            while let Some((number, question)) = take(&next, questions) {
-                let answer = self.ask(question).inspect_err(|_| next.store(questions.len(), Ordering::Relaxed))?;
-                answers.lock().expect("no worker panics")[number] = Some(answer);
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..AT_A_TIME.min(questions.len())).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| worker.join().expect("no worker panics"))
-        })?;
-        Ok(answers.into_inner().expect("no worker panics").into_iter().flatten().collect())
+        // Threads of their own: these wait for a server, and those of all others compute.
+        let threads = ThreadPoolBuilder::new().num_threads(AT_A_TIME).build().expect("threads can be started");
+        threads.install(|| questions.par_iter().map(|question| self.ask(question)).collect())
     }
 
     /// The answer to a question, which is asked again where the server is busy.
@@ -107,22 +104,21 @@ impl Rater {
     }
 
     fn ask_once(&self, question: &str) -> Result<String> {
-        let url = || self.url.clone();
-        let unreachable = |source| RaterError::Unreachable { url: url(), source: Box::new(source) };
-        let mut request = self.agent.post(&self.url);
+        let unreachable = |source| RaterError::Unreachable { url: self.url(), source: Box::new(source) };
+        let mut request = self.agent.post(self.url());
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
         let messages = [Message { role: "user", content: question }];
-        let body = Request { model: &self.model, messages, temperature: 0.0 };
+        let body = Request { model: &self.endpoint.model, messages, temperature: 0.0 };
         let mut response = request.send_json(&body).map_err(unreachable)?;
         let status = response.status();
         let text = response.body_mut().read_to_string().map_err(unreachable)?;
         if !status.is_success() {
-            return Err(RaterError::Refused { url: url(), status: status.as_u16(), message: beginning(&text) });
+            return Err(RaterError::Refused { url: self.url(), status: status.as_u16(), message: beginning(&text) });
         }
         let no_completion = |problem: &dyn std::fmt::Display| RaterError::Answer {
-            url: url(),
+            url: self.url(),
             problem: format!("{problem}: {}", beginning(&text)),
         };
         let completion: Completion = serde_json::from_str(&text).map_err(|error| no_completion(&error))?;
@@ -140,12 +136,6 @@ impl RaterError {
             Self::NoRating { .. } | Self::Answer { .. } => false,
         }
     }
-}
-
-/// The next question that nobody has taken.
-fn take<'a>(next: &AtomicUsize, questions: &'a [String]) -> Option<(usize, &'a String)> {
-    let number = next.fetch_add(1, Ordering::Relaxed);
-    Some((number, questions.get(number)?))
 }
 
 /// As much of an answer as an error shows, on one line.

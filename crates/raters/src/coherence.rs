@@ -18,6 +18,12 @@ static RATING: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a regular expression")
 });
 
+/// A text in its place between X and Y, a part a line; what is empty has none.
+pub fn whole_story(x: &str, z: &str, y: &str) -> String {
+    let parts = [x, z, y].map(str::trim);
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
 impl Rater {
     /// The coherence of every story, 1 to 5; `None` where the answer has no rating. Stories that are alike are asked about once.
     ///
@@ -35,7 +41,7 @@ impl Rater {
         let answers = self.ask_all(&questions)?;
         let ratings: Vec<Option<f64>> = answers.iter().map(|answer| rating(answer)).collect();
         if let (Some(answer), true) = (answers.first(), ratings.iter().all(Option::is_none)) {
-            let (url, answer) = (self.url.clone(), beginning(answer));
+            let (url, answer) = (self.url(), beginning(answer));
             return Err(RaterError::NoRating { url, stories: questions.len(), answer });
         }
         Ok(stories.iter().map(|story| ratings[places[story]]).collect())

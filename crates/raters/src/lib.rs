@@ -5,4 +5,5 @@ mod coherence;
 mod error;
 
 pub use chat::{Endpoint, Rater};
+pub use coherence::whole_story;
 pub use error::{RaterError, Result};

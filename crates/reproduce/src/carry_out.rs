@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use amortize_encoders::Encoder;
 use amortize_lm::{Device, Model, ModelInfo, Policy};
-use amortize_raters::Rater;
 use amortize_runlog::RunDir;
 use amortize_train::TrainError;
 use amortize_train::config::Config;
@@ -75,7 +74,6 @@ struct Shared<'a> {
     model: Model,
     held_out: HeldOut,
     encoder: Option<Encoder>,
-    rater: Option<Rater>,
 }
 
 impl Plan {
@@ -112,11 +110,9 @@ impl Plan {
             observer.warn(&warning);
         }
         let encoder = self.options.encoder.as_ref().map(|dir| Encoder::load(dir, None)).transpose()?;
-        let key = self.options.rater_key.clone();
-        let rater = self.options.rater.as_ref().map(|endpoint| Rater::new(endpoint, key));
         let precision = settings::precision(config.model.precision);
         let model = info.load(&Device::cpu(), precision).map_err(TrainError::from)?;
-        Ok(Shared { plan: self, model, held_out, encoder, rater })
+        Ok(Shared { plan: self, model, held_out, encoder })
     }
 }
 
@@ -179,14 +175,14 @@ impl Shared<'_> {
             prompts: &self.held_out.prompts,
             texts: &self.held_out.texts,
             encoder: self.encoder.as_ref(),
-            rater: self.rater.as_ref(),
+            rater: self.plan.options.rater.as_ref(),
         };
         self.plan.experiment.measure(&subject)
     }
 
     fn how(&self, run: &PlannedRun) -> How {
         let options = &self.plan.options;
-        How::new(self.is_first(run), options.encoder.as_deref(), options.rater.as_ref())
+        How::new(self.is_first(run), options.encoder.as_deref(), options.rater.as_ref().map(|rater| rater.endpoint()))
     }
 
     fn is_first(&self, run: &PlannedRun) -> bool {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use amortize_raters::Endpoint;
+use amortize_raters::Rater;
 use amortize_train::config::Config;
 
 use crate::error::{ReproduceError, Result};
@@ -38,9 +38,7 @@ pub struct Options {
     /// A directory of an encoder, for what is measured by embeddings.
     pub encoder: Option<PathBuf>,
     /// A chat model that rates stories.
-    pub rater: Option<Endpoint>,
-    /// What the endpoint of [`Options::rater`] asks for as a bearer token.
-    pub rater_key: Option<String>,
+    pub rater: Option<Rater>,
 }
 
 /// One run.

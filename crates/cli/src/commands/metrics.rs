@@ -5,11 +5,11 @@ use std::path::Path;
 
 use amortize_encoders::{Encoder, bert_scores, inverse_document_frequencies};
 use amortize_metrics::{BertScore, bleu, gleu, mean, mean_pairwise_cosine_distance, tokenize_13a};
-use amortize_raters::Rater;
+use amortize_raters::whole_story;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{MetricsArgs, RaterArgs};
+use crate::args::MetricsArgs;
 use crate::table::{Table, number};
 
 /// A line of the file: what a system wrote for one input, and what it should have been.
@@ -73,8 +73,8 @@ pub fn run(args: &MetricsArgs) -> Result<()> {
             found.bert_score = Some(matched(&Encoder::load(dir, args.layer)?, &lines, args.idf)?);
         }
     }
-    if let Some(endpoint) = args.rater.endpoint() {
-        let ratings = Rater::new(&endpoint, RaterArgs::key()).coherence(&stories(&lines))?;
+    if let Some(rater) = args.rater.rater() {
+        let ratings = rater.coherence(&stories(&lines))?;
         let rated: Vec<f64> = ratings.iter().flatten().copied().collect();
         (found.coherence, found.unrated) = (mean(&rated), Some(ratings.len() - rated.len()));
     }
@@ -174,13 +174,13 @@ fn matched(encoder: &Encoder, lines: &[Outputs], idf: bool) -> Result<Matched> {
     Ok(Matched { precision: mean(|s| s.precision), recall: mean(|s| s.recall), f1: mean(|s| s.f1) })
 }
 
-/// Every text in its place in its line's story, a part a line.
+/// Every text in its place in its line's story.
 fn stories(lines: &[Outputs]) -> Vec<String> {
-    let story = |line: &Outputs, text: &str| {
+    let of = |line: &Outputs| {
         let [x, y] = line.around.each_ref().map(|part| part.as_deref().unwrap_or_default());
-        [x, text, y].map(str::trim).iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n")
+        line.texts.iter().map(|text| whole_story(x, text, y)).collect::<Vec<_>>()
     };
-    lines.iter().flat_map(|line| line.texts.iter().map(|text| story(line, text))).collect()
+    lines.iter().flat_map(of).collect()
 }
 
 fn write_table(out: &mut impl Write, found: &Metrics) -> Result<()> {

@@ -7,7 +7,7 @@ use amortize_reproduce::{Observer, Options, Plan, Stage};
 use amortize_train::session;
 use anyhow::Result;
 
-use crate::args::{RaterArgs, ReproduceArgs};
+use crate::args::ReproduceArgs;
 use crate::commands::running::stop_on_interrupt;
 use crate::progress::Progress;
 use crate::source::use_threads;
@@ -37,8 +37,7 @@ fn options(args: &ReproduceArgs) -> Options {
         model: args.model.clone(),
         data: args.data.clone(),
         encoder: args.encoder.clone(),
-        rater: args.rater.endpoint(),
-        rater_key: RaterArgs::key(),
+        rater: args.rater.rater(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use amortize_encoders::{Encoder, bert_scores};
 use amortize_lm::Policy;
 use amortize_metrics::{bleu, gleu, mean, tokenize_13a};
-use amortize_raters::Rater;
+use amortize_raters::{Rater, whole_story};
 use amortize_train::data::Text;
 use amortize_train::decoding::Decoding;
 use amortize_train::reward::Target;
@@ -215,9 +215,8 @@ fn matched(encoder: &Encoder, infills: &[Infills]) -> Result<Option<f64>> {
 
 /// The mean rating of all stories, each with an infill in its place.
 fn rated(rater: &Rater, infills: &[Infills]) -> Result<Option<f64>> {
-    let story =
-        |Infills { x, y, texts, .. }: &Infills| texts.iter().map(|z| format!("{x}\n{z}\n{y}")).collect::<Vec<_>>();
-    let stories: Vec<String> = infills.iter().flat_map(story).collect();
+    let of = |Infills { x, y, texts, .. }: &Infills| texts.iter().map(|z| whole_story(x, z, y)).collect::<Vec<_>>();
+    let stories: Vec<String> = infills.iter().flat_map(of).collect();
     let ratings: Vec<f64> = rater.coherence(&stories)?.into_iter().flatten().collect();
     Ok(mean(&ratings))
 }

@@ -49,8 +49,8 @@ pub(super) fn place(points: &[((f64, f64), &str)], sheet: Area) -> Vec<Spot> {
     for (number, (point, label)) in points.iter().enumerate() {
         // Its own point may touch a label: the nearest places begin at its edge.
         let free = |area: &Area| {
-            let others = taken.iter().enumerate().filter(|(other, _)| *other != number);
-            sheet.contains(area) && !others.into_iter().any(|(_, other)| other.overlaps(area))
+            let hidden = taken.iter().enumerate().any(|(other, taken)| other != number && taken.overlaps(area));
+            sheet.contains(area) && !hidden
         };
         let spot = candidates(*point, label).find(|spot| free(&spot.area));
         let spot = spot.unwrap_or_else(|| spot_at(*point, label, DISTANCES[0], 1));
