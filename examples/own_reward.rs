@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let openings =
         ["Once upon a time there was a cat.", "Tom went to the park.", "Lily had a red ball.", "It was a hot day."];
     let openings = openings.map(|text| text.to_string().into()).to_vec();
-    let prompts = encode(&model, &config.task, "openings".as_ref(), openings, &actions)?;
+    let prompts = encode(&model, &config.task, &[], "openings".as_ref(), openings, &actions)?;
     let task = Task { train: prompts.clone(), validation: prompts.clone(), actions };
 
     let likelihood = LikelihoodReward::continuation(Policy::base(&model), &task.actions, RewardMask::Zero);

@@ -162,7 +162,7 @@ pub struct SampleArgs {
     pub space: SpaceArgs,
     #[command(flatten)]
     pub decode: DecodeArgs,
-    /// The prompt X
+    /// The prompt X [default: the run's where its data have but one, else no text]
     #[arg(long, value_name = "TEXT", conflicts_with = "data")]
     pub prompt: Option<String>,
     /// The text Y that is to follow Z, for infilling

@@ -98,7 +98,7 @@ impl Source {
         match (data, &self.config) {
             (Some(path), _) => {
                 let texts = read(path, &needs(&space.task, &space.reward))?;
-                Ok(encode(&self.model, &space.task, path, texts, &space.actions)?)
+                self.encode(path, texts, space)
             }
             (None, Some(config)) => {
                 let prompts = Task::load(config, &self.model)?.validation;
@@ -111,8 +111,32 @@ impl Source {
         }
     }
 
+    fn encode(&self, path: &Path, texts: Vec<Text>, space: &Space) -> Result<Vec<Prompt>> {
+        Ok(encode(&self.model, &space.task, &space.reward.terms, path, texts, &space.actions)?)
+    }
+
+    /// One prompt from the command line, or else the run's where it has but one.
+    pub fn prompt_or_own(&self, text: Option<&str>, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
+        match (&self.config, text, suffix) {
+            (Some(config), None, None) => match self.only_prompt(config)? {
+                Some(prompt) => Ok(prompt),
+                None => self.prompt(text, suffix, space),
+            },
+            _ => self.prompt(text, suffix, space),
+        }
+    }
+
+    fn only_prompt(&self, config: &Config) -> Result<Option<Prompt>> {
+        let task = Task::load(config, &self.model)
+            .context("--prompt is missing, and it is not known whether the run has but one")?;
+        let mut prompts = task.train.into_iter();
+        let first = prompts.next();
+        // A prompt may stand on several lines of the data, each with another Z.
+        Ok(first.filter(|first| prompts.all(|prompt| prompt.query == first.query)))
+    }
+
     /// One prompt from the command line.
-    pub fn prompt(&self, text: Option<&str>, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
+    fn prompt(&self, text: Option<&str>, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
         let needs = needs(&space.task, &space.reward);
         if let Some(field) = needs.others.first() {
             bail!("the run's task reads the field {field:?} of its data: name a file of JSON lines with --data");
@@ -127,9 +151,8 @@ impl Source {
             (_, Presence::Required, None | Some("")) => bail!("--suffix is missing: the run's task has a text Y"),
             _ => {}
         }
-        let y = suffix.filter(|suffix| !suffix.is_empty()).map(String::from);
-        let text = Text { x: text.unwrap_or("").into(), y, ..Text::default() };
-        let prompts = encode(&self.model, &space.task, Path::new("--prompt"), vec![text], &space.actions)?;
+        let text = Text::new(text.unwrap_or(""), suffix);
+        let prompts = self.encode(Path::new("--prompt"), vec![text], space)?;
         Ok(prompts.into_iter().next().expect("one prompt in, one out"))
     }
 }

@@ -1,7 +1,6 @@
 //! Exploration: where the training trajectories come from.
 
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
 use crate::Source;
 
@@ -11,8 +10,7 @@ use crate::Source;
 /// The paper composes each mini-batch of trajectories from the three sources, and so does
 /// [`Mix::plan`], which draws every trajectory's source by itself. The public code instead draws one
 /// source for a whole micro-batch of one prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mix {
     /// The share of trajectories from the policy itself. The three shares sum to 1.
     pub on_policy: f64,
@@ -45,38 +43,6 @@ pub enum Draw {
     Replay,
 }
 
-/// A mix whose fields make no sense.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum MixError {
-    /// A share is not in [0, 1].
-    #[error("{field} must be a share between 0 and 1, not {value}")]
-    Share {
-        /// The field's name.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-    },
-    /// The shares do not sum to 1.
-    #[error("on_policy, tempered and replay must sum to 1, not {0}")]
-    Sum(f64),
-    /// A temperature is not positive and finite.
-    #[error("{field} must be a positive temperature, not {value}")]
-    Temperature {
-        /// The field's name.
-        field: &'static str,
-        /// Its value.
-        value: f64,
-    },
-    /// The range of temperatures is empty.
-    #[error("temperature_min, {min}, is over temperature_max, {max}")]
-    TemperatureRange {
-        /// The lowest temperature.
-        min: f64,
-        /// The highest.
-        max: f64,
-    },
-}
-
 impl Default for Mix {
     /// A quarter on-policy, half tempered at temperatures from 0.5 to 2, a quarter replayed, as most
     /// of the paper's experiments have it.
@@ -86,33 +52,6 @@ impl Default for Mix {
 }
 
 impl Mix {
-    /// Checks values that come from a user.
-    ///
-    /// # Errors
-    /// The first field that makes no sense, by name. The sum may be off by rounding (1e-6).
-    pub fn validate(&self) -> Result<(), MixError> {
-        let shares = [("on_policy", self.on_policy), ("tempered", self.tempered), ("replay", self.replay)];
-        for (field, value) in shares {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(MixError::Share { field, value });
-            }
-        }
-        let sum: f64 = shares.iter().map(|(_, share)| share).sum();
-        if (sum - 1.0).abs() > 1e-6 {
-            return Err(MixError::Sum(sum));
-        }
-        let (min, max) = (self.temperature_min, self.temperature_max);
-        for (field, value) in [("temperature_min", min), ("temperature_max", max)] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(MixError::Temperature { field, value });
-            }
-        }
-        if min > max {
-            return Err(MixError::TemperatureRange { min, max });
-        }
-        Ok(())
-    }
-
     /// How to obtain each of `n` trajectories of one query, their sources drawn independently. Where
     /// `can_replay` is false, nothing being in the buffer yet, on-policy takes the place of replay.
     ///
@@ -202,18 +141,5 @@ mod tests {
         seeds.sort_unstable();
         seeds.dedup();
         assert_eq!(seeds.len(), 10_000);
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        let error = |mix: Mix| mix.validate().unwrap_err().to_string();
-        let good = Mix::default();
-        assert_eq!(good.validate(), Ok(()));
-        assert!(error(Mix { tempered: -0.5, ..good }).contains("tempered"));
-        assert!(error(Mix { replay: f64::NAN, ..good }).contains("replay"));
-        assert!(error(Mix { on_policy: 0.5, ..good }).contains("sum to 1"));
-        assert!(error(Mix { temperature_min: 0.0, ..good }).contains("temperature_min"));
-        assert!(error(Mix { temperature_max: f64::INFINITY, ..good }).contains("temperature_max"));
-        assert!(error(Mix { temperature_min: 3.0, ..good }).contains("is over"));
     }
 }

@@ -22,40 +22,31 @@ mod root;
 
 use chain::{Chain, Pairs, Shape};
 
-/// What is minimised. In a config: `{ name = "subtb", lambda = 0.9 }`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
     /// The paper's modified sub-trajectory balance, Eq. 3: the sum over all pairs i < j of endpoints
     /// of one trajectory, each once, of lambda^(j-i-1) (phi_i - phi_j)^2. Distances are in tokens.
     Subtb {
         /// The weight's base, in (0, 1]. The paper's Eq. 3 is 1, the default.
-        #[serde(default = "one")]
         lambda: f64,
         /// What the sum is divided by.
-        #[serde(default)]
         normaliser: Normaliser,
         /// The root's flow where the policy may not stop there.
-        #[serde(default)]
         root_flow: RootFlow,
     },
     /// Modified detailed balance (Deleu et al., 2022): the terms of SubTB for consecutive endpoints
     /// only, the root included, all with weight 1.
-    #[serde(rename = "db")]
     DetailedBalance {
         /// What the sum is divided by.
-        #[serde(default)]
         normaliser: Normaliser,
         /// The root's flow where the policy may not stop there.
-        #[serde(default)]
         root_flow: RootFlow,
     },
     /// Trajectory balance: (log Z + log q(z stop) - log R(z))^2 at the trajectory's own end, averaged
     /// over trajectories. log Z is always [`RootFlow`]'s, also where the policy may stop at the root.
-    #[serde(rename = "tb")]
     TrajectoryBalance {
         /// Where log Z comes from.
-        #[serde(default)]
         root_flow: RootFlow,
     },
     /// The sample variance (divided by n - 1) of log w = log R(z) - log q(z stop) among the
@@ -135,18 +126,6 @@ impl Gradients {
     }
 }
 
-/// An objective whose settings make no sense.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum ObjectiveError {
-    /// With 0 the pairs across a masked prefix would vanish, and with them whole gradients.
-    #[error("lambda must be over 0 and at most 1, not {0}")]
-    Lambda(f64),
-}
-
-fn one() -> f64 {
-    1.0
-}
-
 impl Default for Objective {
     /// SubTB as in Eq. 3: lambda 1, normalised per trajectory, VarGrad's root flow.
     fn default() -> Self {
@@ -155,17 +134,6 @@ impl Default for Objective {
 }
 
 impl Objective {
-    /// Checks settings that come from a user.
-    ///
-    /// # Errors
-    /// If lambda is not in (0, 1].
-    pub fn validate(&self) -> Result<(), ObjectiveError> {
-        match *self {
-            Objective::Subtb { lambda, .. } if !(lambda > 0.0 && lambda <= 1.0) => Err(ObjectiveError::Lambda(lambda)),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether log Z is a parameter to be learned.
     pub fn needs_log_z(&self) -> bool {
         self.root_flow() == RootFlow::Learned
@@ -291,39 +259,5 @@ impl Batch<'_> {
         for (row, endpoint) in self.endpoint.iter().enumerate() {
             assert_eq!(endpoint.last(), Some(&true), "row {row} does not end in an endpoint");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> Result<Objective, serde_json::Error> {
-        serde_json::from_str(json)
-    }
-
-    #[test]
-    fn configs_name_the_objective_and_may_leave_out_the_rest() {
-        assert_eq!(parse(r#"{"name": "subtb"}"#).unwrap(), Objective::default());
-        let spelt_out = r#"{"name": "subtb", "lambda": 1, "normaliser": "trajectory", "root_flow": "vargrad"}"#;
-        assert_eq!(parse(spelt_out).unwrap(), Objective::default());
-        let tb = Objective::TrajectoryBalance { root_flow: RootFlow::Learned };
-        assert_eq!(parse(r#"{"name": "tb", "root_flow": "learned"}"#).unwrap(), tb);
-        let normaliser = Normaliser::Pooled;
-        let db = Objective::DetailedBalance { normaliser, root_flow: RootFlow::Vargrad };
-        assert_eq!(parse(r#"{"name": "db", "normaliser": "pooled"}"#).unwrap(), db);
-        assert_eq!(parse(r#"{"name": "vargrad"}"#).unwrap(), Objective::Vargrad);
-        assert!(parse(r#"{"name": "subtb", "lamda": 1}"#).is_err());
-        assert!(parse(r#"{"name": "tb", "lambda": 1}"#).is_err(), "only subtb has a lambda");
-    }
-
-    #[test]
-    fn lambda_is_checked() {
-        let subtb = |lambda| Objective::Subtb { lambda, normaliser: Normaliser::Pooled, root_flow: RootFlow::Learned };
-        for lambda in [0.0, -1.0, 1.1, f64::NAN] {
-            assert!(matches!(subtb(lambda).validate(), Err(ObjectiveError::Lambda(_))));
-        }
-        assert_eq!(subtb(0.9).validate(), Ok(()));
-        assert_eq!(Objective::Vargrad.validate(), Ok(()));
     }
 }

@@ -85,7 +85,7 @@ fn surrogate(log_ratio: f64, advantage: f64, clip: f64) -> (f64, f64) {
 pub struct AdaptiveKl {
     /// The KL from the base model to aim at, in nats a trajectory; beta stays as it is if there is none.
     pub target: Option<f64>,
-    /// The trajectories over which beta may grow by a fifth.
+    /// The trajectories over which beta may change by a fifth.
     pub horizon: f64,
 }
 
@@ -93,7 +93,8 @@ impl AdaptiveKl {
     /// beta after a batch of `n` trajectories whose mean KL was `kl` nats.
     pub fn update(&self, beta: f64, kl: f64, n: usize) -> f64 {
         match self.target {
-            Some(target) => beta * (1.0 + (kl / target - 1.0).clamp(-0.2, 0.2) * n as f64 / self.horizon),
+            // No batch changes it by more than a fifth, be it longer than the horizon.
+            Some(target) => beta * (1.0 + (kl / target - 1.0).clamp(-0.2, 0.2) * (n as f64 / self.horizon).min(1.0)),
             None => beta,
         }
     }
@@ -159,5 +160,7 @@ mod tests {
         assert!((kl.update(0.1, 100.0, 500) - 0.1 * 1.1).abs() < 1e-12);
         assert!((kl.update(0.1, 1.8, 500) - 0.1 * 0.95).abs() < 1e-12);
         assert_eq!(AdaptiveKl { target: None, horizon: 1000.0 }.update(0.1, 100.0, 500), 0.1);
+        let short = AdaptiveKl { target: Some(2.0), horizon: 10.0 };
+        assert!((short.update(0.1, 0.0, 500) - 0.08).abs() < 1e-12, "a batch beyond the horizon never turns it around");
     }
 }

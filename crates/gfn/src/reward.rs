@@ -53,9 +53,10 @@ pub enum Prefixes {
 pub fn target(log_reward: &Table, reward_temperature: f64, floor: f64) -> Table {
     assert!(reward_temperature > 0.0, "reward_temperature must be positive, not {reward_temperature}");
     assert!(floor.is_finite(), "the floor must be finite, not {floor}");
-    log_reward.map(|&value| match value {
+    // The division comes first: a finite reward may be out of reach of any number after it.
+    log_reward.map(|&value| match value / reward_temperature {
         f64::NEG_INFINITY => floor,
-        value => value / reward_temperature,
+        tempered => tempered,
     })
 }
 
@@ -65,8 +66,8 @@ mod tests {
 
     #[test]
     fn the_floor_is_not_tempered_and_replaces_zero_rewards_only() {
-        let log_reward = Table::from_rows(vec![vec![-3.0, f64::NEG_INFINITY], vec![-200.0]]);
+        let log_reward = Table::from_rows(vec![vec![-3.0, f64::NEG_INFINITY], vec![-200.0], vec![f64::MIN]]);
         let tempered = target(&log_reward, 0.5, -99.0);
-        assert_eq!(tempered, Table::from_rows(vec![vec![-6.0, -99.0], vec![-400.0]]));
+        assert_eq!(tempered, Table::from_rows(vec![vec![-6.0, -99.0], vec![-400.0], vec![-99.0]]));
     }
 }

@@ -1,10 +1,10 @@
 //! Draws of the base model beside draws of the trained policy, for the same prompts.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 use crate::html::{Escaped, NONE, count, nats};
 use crate::read::{Sample, SampleKind};
+use crate::samples::by_prompt;
 
 /// Shortest bar, in percent of the longest.
 const SHORTEST: f64 = 4.0;
@@ -35,15 +35,14 @@ impl<'a> Pair<'a> {
     /// A pair for every prompt with such draws, in the order of the records.
     pub fn all(samples: &'a [Sample]) -> Vec<Self> {
         let last = samples.iter().filter(|sample| sample.kind == SampleKind::After).map(|sample| sample.step).max();
-        let mut seen = HashSet::new();
-        let prompts = samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt));
-        let pairs = prompts.map(|prompt| Self::new(samples, prompt, last));
+        let compared = samples.iter().filter(|sample| sample.kind != SampleKind::Train);
+        let pairs = by_prompt(compared).into_iter().map(|(prompt, own)| Self::new(&own, prompt, last));
         pairs.filter(|pair| !pair.before.is_empty() || !pair.after.is_empty()).collect()
     }
 
-    fn new(samples: &'a [Sample], prompt: &'a str, last: Option<u64>) -> Self {
+    fn new(samples: &[&'a Sample], prompt: &'a str, last: Option<u64>) -> Self {
         let of = |kind| {
-            let own = samples.iter().filter(|sample| sample.prompt == prompt && sample.kind == kind);
+            let own = samples.iter().copied().filter(|sample| sample.kind == kind);
             let latest = own.filter(|sample| kind == SampleKind::Before || Some(sample.step) == last);
             let mut side: Vec<&Sample> = latest.collect();
             side.sort_by(|a, b| b.log_reward.partial_cmp(&a.log_reward).unwrap_or(Ordering::Equal));

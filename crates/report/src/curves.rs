@@ -61,7 +61,8 @@ pub fn validation(run: &Run) -> Vec<Chart> {
         chart(
             "KL from base",
             "nats",
-            "How far the policy went from where it began. Should level off; farther is not better.",
+            "How far the policy is from the base model's p(Z | X). Should level off; farther is not better. With a prompt or \
+             a mask of its own it does not begin at 0.",
             Axis::FromZero,
             vec![series("KL", |s| s.kl_from_base)],
         ),

@@ -25,7 +25,7 @@ const KEY: [Figure; 10] = [
     figure("ESS", "effective share of draws; 1 for a perfect sampler", |s| s.ess),
     figure("log p of samples", "under the base model, nats", |s| s.mean_log_p),
     figure("Diversity", "edit distance between draws of a prompt; 0 if all are one text", |s| s.pairwise_edit_distance),
-    figure("KL from base", "how far the policy went, nats", |s| s.kl_from_base),
+    figure("KL from base", "of the policy from p(Z | X), nats", |s| s.kl_from_base),
     figure("Length", "tokens before the stop", |s| s.mean_length),
 ];
 

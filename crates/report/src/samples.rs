@@ -1,7 +1,7 @@
 //! Samples of early steps beside samples of late ones.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::html::{Escaped, NONE, count, number};
 use crate::read::Sample;
@@ -33,19 +33,32 @@ pub fn samples(samples: &[Sample]) -> Option<String> {
 
 /// Prompts drawn in the first half of the run and again in the second, the farthest apart first.
 fn same_prompt(samples: &[Sample], first: u64, last: u64) -> Vec<Comparison<'_>> {
-    let mut seen = HashSet::new();
-    let prompts = samples.iter().map(|sample| sample.prompt.as_str()).filter(|prompt| seen.insert(*prompt));
     let middle = first + (last - first) / 2;
-    let compare = |prompt| {
-        let own: Vec<&Sample> = samples.iter().filter(|sample| sample.prompt == prompt).collect();
-        let (from, to) = (own.first()?.step, own.last()?.step);
+    let mut found = Vec::new();
+    for (prompt, own) in by_prompt(samples) {
+        let (from, to) = (own[0].step, own[own.len() - 1].step);
         let at = |step| own.iter().copied().filter(|sample| sample.step == step).collect();
-        (from <= middle && middle < to).then(|| Comparison { prompt: Some(prompt), early: at(from), late: at(to) })
-    };
-    let mut found: Vec<Comparison> = prompts.filter_map(compare).collect();
+        if from <= middle && middle < to {
+            found.push(Comparison { prompt: Some(prompt), early: at(from), late: at(to) });
+        }
+    }
     found.sort_by_key(|comparison| Reverse(comparison.late[0].step - comparison.early[0].step));
     found.truncate(PROMPTS);
     found
+}
+
+/// The samples of each prompt, the prompts in the order in which they come first.
+pub(crate) fn by_prompt<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<(&'a str, Vec<&'a Sample>)> {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<(&str, Vec<&Sample>)> = Vec::new();
+    for sample in samples {
+        let number = *numbers.entry(&sample.prompt).or_insert(groups.len());
+        if number == groups.len() {
+            groups.push((&sample.prompt, Vec::new()));
+        }
+        groups[number].1.push(sample);
+    }
+    groups
 }
 
 impl Comparison<'_> {

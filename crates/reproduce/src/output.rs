@@ -1,5 +1,6 @@
 //! The files that a reproduction leaves: table, figure and page.
 
+use amortize_raters::{Endpoint, Rater};
 use amortize_report::document::{Document, section};
 use amortize_report::html::Escaped;
 use amortize_runlog::write_atomic;
@@ -82,6 +83,9 @@ fn reproduction(options: &Options) -> String {
     let paths = [("model", &options.model), ("data", &options.data), ("encoder", &options.encoder)];
     for (option, path) in paths.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
         command += &format!(" --{option} {}", quoted(&path.display().to_string()));
+    }
+    if let Some(Endpoint { url, model }) = options.rater.as_ref().map(Rater::endpoint) {
+        command += &format!(" --rater {} --rater-model {}", quoted(url), quoted(model));
     }
     command.extend(options.sets.iter().map(|set| format!(" --set {}", quoted(set))));
     command + &format!(" --out {}", quoted(&options.out.display().to_string()))

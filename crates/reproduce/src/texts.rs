@@ -34,7 +34,7 @@ impl HeldOut {
             None => split(&config.data, &needs)?.1,
         };
         let path = path.unwrap_or(&config.data.path);
-        let prompts = encode(model, &config.task, path, texts.clone(), &task.actions)?;
+        let prompts = encode(model, &config.task, &config.reward.terms, path, texts.clone(), &task.actions)?;
         Ok(Self { texts, prompts })
     }
 }

@@ -25,11 +25,18 @@ pub struct Text {
 impl From<String> for Text {
     /// A prompt without Y.
     fn from(x: String) -> Self {
-        Self { x, ..Self::default() }
+        Self::new(&x, None)
     }
 }
 
 impl Text {
+    /// X without space at its end, which a tokenizer would make a token of its own and Z is to begin with; Y without any
+    /// around it, and none if nothing is left.
+    pub fn new(x: &str, y: Option<&str>) -> Self {
+        let y = y.map(str::trim).filter(|y| !y.is_empty()).map(String::from);
+        Self { x: x.trim_end_matches(' ').into(), y, ..Self::default() }
+    }
+
     /// The texts by name, but for Z.
     pub fn fields(&self) -> BTreeMap<String, String> {
         let mut fields = self.others.clone();
@@ -67,8 +74,7 @@ pub enum Presence {
 ///
 /// A file whose name ends in `.jsonl`, and any file of a task that needs more than X, has a JSON object a line, with the
 /// texts `x`, `y`, `z` and others, as far as the task reads them; other fields are passed over. Any other file has a
-/// prompt a line. Space at the end of X is dropped: a tokenizer would make it a token of its own, and Z is to begin with
-/// it.
+/// prompt a line. Space is dropped as by [`Text::new`].
 ///
 /// # Errors
 /// If the file cannot be read, is not UTF-8, or has no queries, or a line is none; the message says which.
@@ -127,8 +133,8 @@ impl Needs {
         let nothing = Map::new();
         let fields = value.as_object().unwrap_or(&nothing);
         let x = self.field(fields, "x", if self.x { Presence::Required } else { Presence::Optional })?;
-        let y = self.field(fields, "y", self.y)?.map(|y| y.trim().to_string());
-        if self.y == Presence::Required && y.as_deref() == Some("") {
+        let text = Text::new(x.unwrap_or_default(), self.field(fields, "y", self.y)?);
+        if self.y == Presence::Required && text.y.is_none() {
             return Err("\"y\" is empty; without a text after Z the task is continuation".into());
         }
         let others = self.others.iter().map(|name| {
@@ -136,11 +142,9 @@ impl Needs {
             Ok((name.clone(), text.unwrap_or_default().to_string()))
         });
         Ok(Text {
-            x: x.unwrap_or_default().trim_end_matches(' ').into(),
-            y: y.filter(|y| !y.is_empty()),
             z: if self.z { latents(fields.get("z"))? } else { Vec::new() },
             others: others.collect::<std::result::Result<_, String>>()?,
-            line: None,
+            ..text
         })
     }
 

@@ -57,8 +57,8 @@ pub enum TrainError {
     },
     /// Training left the numbers that computers have.
     #[error(
-        "step {step}: the {what} is not finite; lower optimizer.learning_rate or set optimizer.clip_norm, and resume \
-         from the last checkpoint"
+        "step {step}: the {what} is not finite; begin a new run (--out) with a lower optimizer.learning_rate, or with \
+         optimizer.clip_norm"
     )]
     Diverged {
         /// The optimizer step.

@@ -14,6 +14,8 @@ use crate::reward::Support;
 
 /// Spellings of one text that are scored at most. Numbers have a few dozen with byte-fallback tokenizers.
 const MOST_SPELLINGS: usize = 1000;
+/// Tokens that are tried in the search for them: a long text has more ways to begin than anyone can follow.
+const MOST_TRIED: usize = 1 << 20;
 
 /// Sequences that go through the model at once.
 const AT_ONCE: usize = 512;
@@ -133,6 +135,17 @@ struct Speller<'a> {
     actions: &'a ActionSpace,
     /// The tokens that append these bytes.
     by_bytes: BTreeMap<&'a [u8], Vec<u32>>,
+    /// Bytes of the longest of them.
+    longest: usize,
+}
+
+/// What has been found of a text's spellings so far.
+#[derive(Default)]
+struct Search {
+    begun: Vec<u32>,
+    found: Vec<Vec<u32>>,
+    /// Tokens that were tried at some place.
+    tried: usize,
 }
 
 impl<'a> Speller<'a> {
@@ -144,13 +157,15 @@ impl<'a> Speller<'a> {
         }
         // A token without text would spell everything in endless ways.
         by_bytes.remove(&[][..]);
-        Self { tokenizer: &model.tokenizer, actions, by_bytes }
+        let longest = by_bytes.keys().map(|bytes| bytes.len()).max().unwrap_or(0);
+        Self { tokenizer: &model.tokenizer, actions, by_bytes, longest }
     }
 
     /// The spellings that can be drawn, the tokenizer's own among them, and whether they are all there are.
     fn spellings(&self, text: &str) -> (Vec<Vec<u32>>, bool) {
-        let mut found = Vec::new();
-        let all = self.extend(text.as_bytes(), &mut Vec::new(), &mut found);
+        let mut search = Search::default();
+        let all = self.extend(text.as_bytes(), &mut search);
+        let mut found = search.found;
         let own = self.tokenizer.encode_completion(text).unwrap_or_default();
         if !all && !found.contains(&own) && self.actions.check(&own, None).is_ok() {
             found.push(own);
@@ -158,25 +173,26 @@ impl<'a> Speller<'a> {
         (found, all)
     }
 
-    /// Adds all that `begun` with `rest` after it can be; false if there are too many.
-    fn extend(&self, rest: &[u8], begun: &mut Vec<u32>, found: &mut Vec<Vec<u32>>) -> bool {
+    /// Adds all that `search.begun` with `rest` after it can be; false if there are too many.
+    fn extend(&self, rest: &[u8], search: &mut Search) -> bool {
         if rest.is_empty() {
-            if self.actions.check(begun, None).is_ok() {
-                found.push(begun.clone());
+            if self.actions.check(&search.begun, None).is_ok() {
+                search.found.push(search.begun.clone());
             }
             return true;
         }
-        if begun.len() == self.actions.max_length {
+        if search.begun.len() == self.actions.max_length {
             return true;
         }
-        for end in 1..=rest.len() {
+        for end in 1..=rest.len().min(self.longest) {
             for token in self.by_bytes.get(&rest[..end]).into_iter().flatten() {
-                if found.len() == MOST_SPELLINGS {
+                search.tried += 1;
+                if search.found.len() == MOST_SPELLINGS || search.tried > MOST_TRIED {
                     return false;
                 }
-                begun.push(*token);
-                let all = self.extend(&rest[end..], begun, found);
-                begun.pop();
+                search.begun.push(*token);
+                let all = self.extend(&rest[end..], search);
+                search.begun.pop();
                 if !all {
                     return false;
                 }

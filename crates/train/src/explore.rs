@@ -73,13 +73,16 @@ struct Found {
 }
 
 impl Explorer<'_, '_> {
-    /// `samples` trajectories for every query; new ones are offered to the buffer.
+    /// As many trajectories of every query as `samples` says; new ones are offered to the buffer.
     ///
     /// # Errors
     /// If the model cannot read a prompt, or the reward fails.
-    pub fn explore(mut self, queries: Vec<Query>, samples: usize) -> Result<Explored> {
-        let plans: Vec<Vec<Draw>> =
-            queries.iter().map(|query| self.mix.plan(samples, self.buffer.len(query.id) > 0, self.rng)).collect();
+    pub fn explore(mut self, queries: Vec<Query>, samples: &[usize]) -> Result<Explored> {
+        let plan = |(query, samples): (&Query, &usize)| {
+            let can_replay = self.buffer.len(query.id) > 0;
+            self.mix.plan(*samples, can_replay, self.rng)
+        };
+        let plans: Vec<Vec<Draw>> = queries.iter().zip(samples).map(plan).collect();
         let mut sampled = self.sample(&queries, &plans)?.into_iter();
         let (mut found, mut query_of) = (Vec::new(), Vec::new());
         for (number, (query, plan)) in queries.iter().zip(&plans).enumerate() {

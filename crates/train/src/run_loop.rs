@@ -78,8 +78,8 @@ pub(crate) trait Run<O: ?Sized> {
     fn path(&self) -> PathBuf;
 }
 
-/// Goes on to the last step. When `stop` becomes true the step at work is finished and saved; where a scorer fails, what
-/// was reached is saved first.
+/// Goes on to the last step. When `stop` becomes true the step at work is finished and saved; where a scorer fails in a step,
+/// what was reached is saved first. (Not in an evaluation: it would be left out when the run goes on.)
 ///
 /// # Errors
 /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`].

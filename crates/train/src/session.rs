@@ -49,7 +49,8 @@ impl<'a> Session<'a> {
     /// If the directory is in use, the adapter cannot be made, or a seed of the buffer is none.
     pub fn start(config: &'a Config, model: &'a Model, task: &'a Task, out: &Path) -> Result<Self> {
         let mut trainer = trainer(config, model, task)?;
-        let seeded = match config.buffer.seed_from_data {
+        // The other methods never read the buffer.
+        let seeded = match config.buffer.seed_from_data && config.train.method == MethodName::Gflownet {
             true => {
                 let (seeds, prefixes) = (seeds::read(config, model, task)?, trainer.method.learning.prefixes());
                 Some(seeds::insert(&seeds, prefixes, &mut trainer.target, &mut trainer.state.buffer)?)
@@ -97,8 +98,8 @@ impl<'a> Session<'a> {
     /// Trains to the config's last step. When `stop` becomes true the step at work is finished and saved.
     ///
     /// # Errors
-    /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`]. Where a scorer fails, what was reached
-    /// is saved first.
+    /// If a step fails or a file cannot be written; or [`TrainError::Interrupted`]. Where a scorer fails in a step,
+    /// what was reached is saved first.
     pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<()> {
         let cadence = Cadence {
             command: "train",

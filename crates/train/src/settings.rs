@@ -2,13 +2,13 @@
 
 use amortize_engine::optim::AdamW;
 use amortize_gfn::ppo::AdaptiveKl;
-use amortize_gfn::{self as gfn, LearningRate, Linear, Mix, Objective, ReplaySampling};
+use amortize_gfn::{LearningRate, Linear, Mix, Objective};
 use amortize_lm::decoder::Activations;
 use amortize_lm::{AdapterConfig, Precision};
 
 use crate::config::{
-    self, AdapterSection, BufferSampling, Config, Decay, ExploreSection, MethodName, Normaliser, ObjectiveName,
-    ObjectiveSection, OptimizerSection, PpoSection, RootFlow, TargetModules,
+    self, AdapterSection, Config, ExploreSection, MethodName, ObjectiveName, ObjectiveSection, OptimizerSection,
+    PpoSection, TargetModules,
 };
 use crate::trainer::{Learning, Method, Ppo};
 
@@ -22,10 +22,7 @@ pub fn method(config: &Config) -> Method {
             MethodName::Ppo => Mix { on_policy: 1.0, tempered: 0.0, replay: 0.0, ..mix(explore) },
             MethodName::Gflownet | MethodName::Sft | MethodName::Prompt => mix(explore),
         },
-        replay_sampling: match config.buffer.sampling {
-            BufferSampling::Uniform => ReplaySampling::Uniform,
-            BufferSampling::Reward => ReplaySampling::Reward,
-        },
+        replay_sampling: config.buffer.sampling,
         reward_temperature: Linear {
             start: reward.temperature_start,
             end: reward.temperature_end,
@@ -77,11 +74,7 @@ pub fn learning_rate(section: &OptimizerSection, steps: usize) -> LearningRate {
     LearningRate {
         peak: section.learning_rate,
         warmup: section.warmup_steps as u64,
-        decay: match section.decay {
-            Decay::None => gfn::Decay::None,
-            Decay::Linear => gfn::Decay::Linear,
-            Decay::Cosine => gfn::Decay::Cosine,
-        },
+        decay: section.decay,
         total: steps as u64,
     }
 }
@@ -92,16 +85,9 @@ pub fn activations(recompute: bool) -> Activations {
 }
 
 fn objective(section: &ObjectiveSection) -> Objective {
-    let normaliser = match section.normaliser {
-        Normaliser::Pooled => gfn::Normaliser::Pooled,
-        Normaliser::Trajectory => gfn::Normaliser::Trajectory,
-    };
-    let root_flow = match section.root_flow {
-        RootFlow::Vargrad => gfn::RootFlow::Vargrad,
-        RootFlow::Learned => gfn::RootFlow::Learned,
-    };
-    match section.name {
-        ObjectiveName::Subtb => Objective::Subtb { lambda: section.lambda, normaliser, root_flow },
+    let ObjectiveSection { name, lambda, normaliser, root_flow, .. } = *section;
+    match name {
+        ObjectiveName::Subtb => Objective::Subtb { lambda, normaliser, root_flow },
         ObjectiveName::Db => Objective::DetailedBalance { normaliser, root_flow },
         ObjectiveName::Tb => Objective::TrajectoryBalance { root_flow },
         ObjectiveName::Vargrad => Objective::Vargrad,

@@ -8,7 +8,7 @@ use amortize_lm::generate::check_prompt;
 use amortize_lm::{LmError, ModelInfo};
 use regex::Regex;
 
-use crate::config::{Config, DataSection, PolicySection, RewardSection, TaskKind, TaskSection};
+use crate::config::{Config, DataSection, PolicySection, RewardSection, TaskKind, TaskSection, Term};
 use crate::data::{Needs, Presence, Text, read};
 use crate::error::{Result, TrainError};
 use crate::reward::{check_context, field_names};
@@ -52,15 +52,10 @@ impl Task {
     pub fn load(config: &Config, model: &ModelInfo) -> Result<Self> {
         let actions = action_space(&config.policy, model)?;
         let (train, validation) = split(&config.data, &needs(&config.task, &config.reward))?;
-        let train = encode(model, &config.task, &config.data.path, train, &actions)?;
+        let terms = &config.reward.terms;
+        let train = encode(model, &config.task, terms, &config.data.path, train, &actions)?;
         let source = config.data.validation_path.as_ref().unwrap_or(&config.data.path);
-        let validation = encode(model, &config.task, source, validation, &actions)?;
-        for (path, prompts) in [(&config.data.path, &train), (source, &validation)] {
-            for Prompt { text, query, .. } in prompts {
-                check_context(&config.reward.terms, query, model, actions.max_length)
-                    .map_err(|error| bad_prompt(path, None, text, &error))?;
-            }
-        }
+        let validation = encode(model, &config.task, terms, source, validation, &actions)?;
         Ok(Self { train, validation, actions })
     }
 }
@@ -107,7 +102,7 @@ pub fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)
     Ok((train, validation))
 }
 
-/// Tokenizes queries and checks that each leaves room for the longest Z. X, Y and the policy's prompt are encoded each on
+/// Tokenizes queries and checks that each leaves room for the longest Z, in what the policy reads and in what the reward does. X, Y and the policy's prompt are encoded each on
 /// its own, never as one text with what is between them.
 ///
 /// # Errors
@@ -115,6 +110,7 @@ pub fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)
 pub fn encode(
     model: &ModelInfo,
     task: &TaskSection,
+    terms: &[Term],
     path: &Path,
     texts: Vec<Text>,
     actions: &ActionSpace,
@@ -122,7 +118,9 @@ pub fn encode(
     let encoded = texts.into_iter().map(|text| {
         let query = query(model, task, &text)?;
         let shown = shown(task, &text);
-        check_lengths(model, &query, actions).map_err(|error| bad_prompt(path, text.line, &shown, &error))?;
+        check_lengths(model, &query, actions)
+            .and_then(|()| check_context(terms, &query, model, actions.max_length))
+            .map_err(|error| bad_prompt(path, text.line, &shown, &error))?;
         Ok(Prompt { text: shown, suffix: text.y, query })
     });
     encoded.collect()
@@ -160,9 +158,9 @@ fn check_lengths(model: &ModelInfo, query: &Query, actions: &ActionSpace) -> std
     check_prompt(model, &query.prompt, actions)?;
     // X, Z, the stop and Y, whose last token is predicted and need not be read.
     let (longest, context) = (query.x.len() + actions.max_length + query.y.len(), model.config.max_positions);
-    if !query.y.is_empty() && longest > context {
+    if longest > context {
         return Err(LmError::Sequence(format!(
-            "X, up to {} tokens of Z, a stop and Y exceed the model's context of {context} by {}; shorten the texts or \
+            "X, up to {} tokens of Z, a stop and any Y exceed the model's context of {context} by {}; shorten the texts or \
              lower the maximum length",
             actions.max_length,
             longest - context

@@ -212,7 +212,7 @@ impl<'a> Trainer<'a> {
             Learning::Ppo(ppo) => self.reinforce(ppo, &explored, &target),
             Learning::Imitate => self.imitate(&explored),
         };
-        let update = update.map_err(|error| error.or_diverged(step))?;
+        let update = update.map_err(|error| error.or_diverged(step + 1))?;
         self.state.step += 1;
         let on_policy = diagnose(self.model, &explored, reward_temperature, self.target.is_base_log_prob);
         let record = StepRecord {
@@ -270,23 +270,35 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn next_queries(&mut self) -> Vec<Query> {
-        let numbers = self.state.order.next(self.method.queries_per_step);
-        numbers.into_iter().map(|number| self.task.train[number].query.clone()).collect()
+    /// The next queries, and how many trajectories each is to have. One that comes twice, because its text stands on several
+    /// lines or a new pass begins, is one query with twice as many: its log Z is that of all of them.
+    fn next_queries(&mut self) -> (Vec<Query>, Vec<usize>) {
+        let (mut queries, mut samples): (Vec<Query>, Vec<usize>) = (Vec::new(), Vec::new());
+        for number in self.state.order.next(self.method.queries_per_step) {
+            let query = &self.task.train[number].query;
+            match queries.iter().position(|known| known == query) {
+                Some(known) => samples[known] += self.method.samples_per_query,
+                None => {
+                    queries.push(query.clone());
+                    samples.push(self.method.samples_per_query);
+                }
+            }
+        }
+        (queries, samples)
     }
 
     /// Explores the next queries. Where that fails, they are still the next ones.
     fn explore_next(&mut self) -> Result<Explored> {
         let before = (self.state.order.clone(), self.state.explore_rng.clone());
-        let queries = self.next_queries();
-        let explored = self.explore(queries);
+        let (queries, samples) = self.next_queries();
+        let explored = self.explore(queries, samples);
         if explored.is_err() {
             (self.state.order, self.state.explore_rng) = before;
         }
         explored
     }
 
-    fn explore(&mut self, queries: Vec<Query>) -> Result<Explored> {
+    fn explore(&mut self, queries: Vec<Query>, samples: Vec<usize>) -> Result<Explored> {
         let explorer = Explorer {
             policy: Policy::adapted(self.model, &self.state.adapter),
             actions: &self.task.actions,
@@ -297,7 +309,7 @@ impl<'a> Trainer<'a> {
             target: &mut self.target,
             rng: &mut self.state.explore_rng,
         };
-        let step = self.state.step;
-        explorer.explore(queries, self.method.samples_per_query).map_err(|error| error.or_diverged(step))
+        let step = self.state.step + 1;
+        explorer.explore(queries, &samples).map_err(|error| error.or_diverged(step))
     }
 }

@@ -93,6 +93,23 @@ fn the_distribution_is_that_of_all_sequences_taken_together() {
     assert_ne!(all[0].distances, all[1].distances);
 }
 
+/// There are 2^40 ways to begin it, and none to come to its end.
+#[test]
+fn a_text_with_more_beginnings_than_can_be_followed_is_given_up() {
+    let model = common::model("llama-tiny");
+    let allowed = TokenMask::all(model.config.vocab_size).only(&tokens(&model));
+    let actions =
+        ActionSpace::new(model.config.vocab_size, allowed, StopRule::tokens(&common::STOPS), 1, 40).expect("a space");
+    let long = "1".repeat(50);
+    let table = format!(r#"reward.terms=[{{kind = "table", before = "", weights = {{"{long}" = 1, "2" = 1}}}}]"#);
+    let TermKind::Table(table) = &common::config(&[&table]).reward.terms[0].kind.clone() else { panic!("a table") };
+    let query = Query::new(vec![3], vec![]);
+    let found = exact(Policy::base(&model), &[query], &Support::new(table), &actions, 1.0).expect("it scores");
+    assert!(!found[0].distances.all_spellings);
+    let masses: Vec<f64> = found[0].distribution.iter().map(|share| share.policy).collect();
+    assert!(masses[0] == 0.0 && masses[1] > 0.0, "{masses:?}");
+}
+
 /// Checks the figures by their definitions, with the weights squared at a reward temperature of a half.
 fn assert_is(found: &Exact, masses: &BTreeMap<String, f64>) {
     let target =

@@ -35,6 +35,27 @@ fn gradients(model: &Model, task: &Task, sets: &[&str], micro_batch: usize) -> (
     (objective.loss, gradients.tensors().iter().map(|tensor| tensor.to_host()).collect())
 }
 
+/// Log Z belongs to a query: copies of it would each have one of their own, from fewer trajectories.
+#[test]
+fn a_query_that_comes_again_in_a_step_is_one_with_more_trajectories() {
+    let model = common::model("llama-tiny");
+    let task = common::task(&model, 1, 5);
+    for name in ["vargrad", "tb"] {
+        let sets = [&format!("objective.name={name}"), "train.queries_per_step=5", "train.samples_per_query=3"];
+        let config = common::config(&sets);
+        let mut trainer = trainer(&config, &model, &task);
+        for step in 0..2 {
+            let (_, explored) = trainer.step().expect("a step");
+            // Ten places for two queries, five a step: one of them has the odd place.
+            assert_eq!(explored.queries.len(), 2);
+            let mut rows = [0, 1].map(|query| explored.query_of.iter().filter(|of| **of == query).count());
+            rows.sort_unstable();
+            assert_eq!(rows, [6, 9], "{name}, step {step}");
+            assert!(explored.query_of.is_sorted(), "rows of a query are neighbours");
+        }
+    }
+}
+
 #[test]
 fn sixteen_times_one_equals_one_times_sixteen() {
     let model = common::model("llama-tiny");

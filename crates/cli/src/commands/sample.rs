@@ -30,7 +30,7 @@ pub fn run(args: &SampleArgs) -> Result<()> {
     let space = source.space(&args.space, args.data.as_deref(), suffix)?;
     let prompts = match &args.data {
         Some(path) => source.prompts(Some(path), &space)?,
-        None => vec![source.prompt(args.prompt.as_deref(), suffix, &space)?],
+        None => vec![source.prompt_or_own(args.prompt.as_deref(), suffix, &space)?],
     };
     let mut target = source.target(&space)?;
     let mut out = std::io::stdout().lock();

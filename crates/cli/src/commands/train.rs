@@ -27,8 +27,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 fn start(args: &TrainArgs) -> Result<()> {
     let path = args.config.as_ref().context("a config is needed")?;
-    let mut config = Config::load(path, &args.sets)?;
-    config.paths_mut().try_for_each(absolute)?;
+    let config = load(path, &args.sets)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(path));
     let (model, task, forecast) = prepare(&config)?;
     let session = Session::start(&config, &model, &task, &out)?;
@@ -37,19 +36,18 @@ fn start(args: &TrainArgs) -> Result<()> {
 
 fn resume(args: &TrainArgs, path: &Path) -> Result<()> {
     let run = RunDir::resume(path)?;
-    let saved = Config::load(&run.config_path(), &[])?;
-    let config = match &args.config {
-        Some(given) => {
-            let mut config = Config::load(given, &args.sets)?;
-            config.paths_mut().try_for_each(absolute)?;
-            config
-        }
-        None => Config::load(&run.config_path(), &args.sets)?,
-    };
+    let saved = load(&run.config_path(), &[])?;
+    let config = load(args.config.as_ref().unwrap_or(&run.config_path()), &args.sets)?;
     check_same(&saved, &config)?;
     let (model, task, forecast) = prepare(&config)?;
     let session = Session::resume(&config, run, &model, &task)?;
     train(session, &config, &task, &forecast)
+}
+
+fn load(path: &Path, sets: &[String]) -> Result<Config> {
+    let mut config = Config::load(path, sets)?;
+    config.paths_mut().try_for_each(absolute)?;
+    Ok(config)
 }
 
 /// A resumed run may go on for longer, report more often and use other resources; anything else would make it another run.

@@ -402,7 +402,11 @@ fn diverges(place: &Place, sets: &[&str]) {
     let finished = call(&strs(&place.training("diverged", sets)));
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     let last = finished.stderr.lines().last().unwrap();
-    assert!(last.starts_with("error: ") && last.contains("not finite; lower optimizer.learning_rate"), "{last}");
+    assert!(
+        last.starts_with("error: ")
+            && last.contains("not finite; begin a new run (--out) with a lower optimizer.learning_rate"),
+        "{last}"
+    );
 }
 
 #[test]

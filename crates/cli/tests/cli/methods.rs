@@ -55,6 +55,19 @@ fn each_method_says_what_it_learnt_from() {
     assert!(loss(3) < loss(0), "{} to {}", loss(0), loss(3));
 }
 
+/// Only the paper's method replays: the others are not charged for rewards of what they never read.
+#[test]
+fn a_buffer_is_seeded_for_the_method_that_replays() {
+    let (place, common) = place();
+    for (method, seeded) in [("gflownet", true), ("ppo", false), ("sft", false), ("prompt", false)] {
+        let method = format!("train.method={method}");
+        let sets = [&strs(&common)[..], &[&method, "buffer.seed_from_data=true", "train.steps=1"]].concat();
+        let finished = call(&strs(&place.training(&method, &sets)));
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        assert_eq!(finished.stderr.contains("replay buffer: "), seeded, "{method}: {}", finished.stderr);
+    }
+}
+
 #[test]
 fn a_prompt_is_evaluated_and_sampled_like_any_policy() {
     let (place, common) = place();

@@ -152,4 +152,6 @@ fn a_reproduction_is_rated_later_without_training_again() {
     assert_eq!(paper, [2.4, 2.7, 3.4]);
     assert!(rows.iter().all(|row| row["mean"] == 3.0));
     assert!(!server.asked().is_empty());
+    let page = std::fs::read_to_string(format!("{out}/index.html")).unwrap();
+    assert!(page.contains(&format!("--rater {} --rater-model judge", server.url)), "the command makes the same table");
 }

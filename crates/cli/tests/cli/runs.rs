@@ -112,6 +112,19 @@ fn a_finished_run_that_is_given_more_steps_equals_a_longer_one() {
 }
 
 #[test]
+fn a_model_that_moved_is_found_from_anywhere_after_a_resume() {
+    let place = Place::new();
+    let run = place.train("run", &["train.steps=1"]);
+    let model = fs::read_to_string(format!("{run}/config.toml")).unwrap();
+    let model = model.lines().find_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"')).unwrap();
+    place.copy_model(Path::new(model).file_name().unwrap().to_str().unwrap(), "moved");
+    let args = ["train", "--resume", &run, "--set", "model.path=moved", "--set", "train.steps=2"];
+    let output = command(&args).current_dir(place.path("")).output().unwrap();
+    assert!(output.status.success(), "{}", Finished::from(output).stderr);
+    succeed(&["sample", "--run", &run, "--prompt", "The sun"]);
+}
+
+#[test]
 fn resuming_a_finished_run_changes_nothing() {
     let place = Place::new();
     let run = place.train("run", &[SHORT]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -29,12 +29,37 @@ fn lines_have_the_contracts_keys_and_the_weight_is_reward_over_density() {
         assert!(sample["text"].as_str().unwrap().ends_with('.'));
         assert!((2..=9).contains(&sample["tokens"].as_array().unwrap().len()));
     }
+    // Space at the end is dropped, as it is from a file's prompts.
+    let draws = |prompt| sample(&["--run", &run, "--prompt", prompt, "-n", "5"]);
+    assert_eq!(draws("The sun "), draws("The sun"));
     let samples = sample(&["--run", &run, "--data", &prompts, "-n", "3"]);
     assert_eq!(samples.len(), 3 * PROMPTS.len());
     for (number, sample) in samples.iter().enumerate() {
         assert_eq!(keys(sample), ["log_q", "log_reward", "log_weight", "prompt", "text", "tokens"]);
         assert_eq!(sample["prompt"], PROMPTS[number / 3]);
     }
+}
+
+#[test]
+fn a_run_with_one_prompt_needs_none_named() {
+    let place = Place::new();
+    let data = place.write(
+        "one.jsonl",
+        [json!({"x": "The sun", "z": "a."}), json!({"x": "The sun", "z": "b."})]
+            .map(|line| line.to_string())
+            .join("\n"),
+    );
+    let sets = [&format!("data.path={data}"), "data.validation=0", "train.steps=1"];
+    let run = place.train("run", &sets);
+    let draws = |more: &[&str]| sample(&[&["--run", &run, "-n", "4"], more].concat());
+    assert_eq!(draws(&[]), draws(&["--prompt", "The sun"]));
+    assert_ne!(draws(&[]), draws(&["--prompt", ""]), "an empty prompt can still be asked for");
+    let several = place.train("several", &["train.steps=1"]);
+    let draws = |more: &[&str]| sample(&[&["--run", &several, "-n", "4"], more].concat());
+    assert_eq!(draws(&[]), draws(&["--prompt", ""]));
+    fs::remove_file(&data).unwrap();
+    refuse_saying(&["sample", "--run", &run], &["--prompt is missing", "one.jsonl"]);
+    succeed(&["sample", "--run", &run, "--prompt", "The sun"]);
 }
 
 #[test]

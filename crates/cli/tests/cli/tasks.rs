@@ -233,7 +233,7 @@ fn texts_of_terms_that_are_too_long_are_refused_before_there_is_a_run() {
     let long = terms(&"long ".repeat(300));
     refuse_saying(
         &strs(&place.training("refused", &[&long])),
-        &["prompts.txt: the prompt", "reward term 2", "context of 256"],
+        &["prompts.txt:1: the prompt", "reward term 2", "context of 256"],
     );
     // A field that the data do not have.
     let set = terms(" {topic}");

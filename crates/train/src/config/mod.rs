@@ -19,6 +19,8 @@ pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
 
+/// Choices of the method are the method's own.
+pub use amortize_gfn::{Decay, Normaliser, ReplaySampling, RootFlow};
 pub use error::ConfigError;
 use reader::Reader;
 pub use schema::*;

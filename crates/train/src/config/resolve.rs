@@ -100,7 +100,7 @@ fn objective(reader: &mut Reader) -> ObjectiveSection {
     let names = any("\"subtb\", \"db\", \"tb\" or \"vargrad\"");
     ObjectiveSection {
         name: reader.or("objective.name", ObjectiveName::Subtb, names),
-        lambda: reader.or("objective.lambda", 1.0, POSITIVE),
+        lambda: reader.or("objective.lambda", 1.0, TO_ONE),
         normaliser: reader.or("objective.normaliser", Normaliser::Pooled, any("\"pooled\" or \"trajectory\"")),
         root_flow: reader.or("objective.root_flow", RootFlow::Vargrad, any("\"vargrad\" or \"learned\"")),
         log_z_learning_rate: reader.or("objective.log_z_learning_rate", 0.01, POSITIVE),
@@ -132,7 +132,7 @@ fn buffer(reader: &mut Reader) -> BufferSection {
     BufferSection {
         capacity: reader.or("buffer.capacity", 50, COUNT),
         similarity_tolerance: reader.or("buffer.similarity_tolerance", 0.25, SHARE),
-        sampling: reader.or("buffer.sampling", BufferSampling::Uniform, any("\"uniform\" or \"reward\"")),
+        sampling: reader.or("buffer.sampling", ReplaySampling::Uniform, any("\"uniform\" or \"reward\"")),
         seed_from_data: reader.or("buffer.seed_from_data", false, BOOL),
     }
 }

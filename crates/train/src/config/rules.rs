@@ -23,6 +23,8 @@ pub(crate) const NOT_NEGATIVE: Rule<f64> =
 pub(crate) const NEGATIVE: Rule<f64> =
     Rule { expected: "a finite number below 0", allows: |x| *x < 0.0 && x.is_finite() };
 pub(crate) const SHARE: Rule<f64> = Rule { expected: "a number from 0 to 1", allows: |x| (0.0..=1.0).contains(x) };
+pub(crate) const TO_ONE: Rule<f64> =
+    Rule { expected: "a number above 0, at most 1", allows: |x| *x > 0.0 && *x <= 1.0 };
 pub(crate) const BELOW_ONE: Rule<f64> =
     Rule { expected: "a number from 0 to below 1", allows: |x| (0.0..1.0).contains(x) };
 

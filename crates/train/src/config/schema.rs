@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Term;
+use super::{Decay, Normaliser, ReplaySampling, RootFlow, Term};
 
 /// What a run does, and how. Made by [`Config::load`] or [`Config::from_toml`], which check every value;
 /// the derived `Deserialize` checks types only.
@@ -233,26 +233,6 @@ pub enum ObjectiveName {
     Vargrad,
 }
 
-/// What a sum of squares is divided by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Normaliser {
-    /// The weights of all the batch's terms, as in the public code.
-    Pooled,
-    /// The weights of the trajectory's own terms; then the mean over trajectories.
-    Trajectory,
-}
-
-/// The root's flow log Z(x).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RootFlow {
-    /// The batch's estimate: the mean, per query, of log R - log q.
-    Vargrad,
-    /// A learned value per query.
-    Learned,
-}
-
 /// Proximal policy optimisation, with the mean return of a query's other trajectories as baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -310,19 +290,9 @@ pub struct BufferSection {
     /// Two trajectories are one if their edit distance is under this times the sum of their lengths.
     pub similarity_tolerance: f64,
     /// How a trajectory is drawn.
-    pub sampling: BufferSampling,
+    pub sampling: ReplaySampling,
     /// Whether it begins with the `z` of the training data.
     pub seed_from_data: bool,
-}
-
-/// How a trajectory is drawn from the replay buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BufferSampling {
-    /// All alike.
-    Uniform,
-    /// In proportion to the untempered reward.
-    Reward,
 }
 
 /// AdamW and its learning rate.
@@ -345,18 +315,6 @@ pub struct OptimizerSection {
     pub weight_decay: f64,
     /// The gradient's norm is cut down to this; not at all if there is none.
     pub clip_norm: Option<f64>,
-}
-
-/// What the learning rate does after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decay {
-    /// It stays.
-    None,
-    /// It falls to 0 at the last step, in a straight line.
-    Linear,
-    /// It falls to 0 at the last step, along half a wave of the cosine.
-    Cosine,
 }
 
 /// The loop.

@@ -215,7 +215,7 @@ fn every_range_is_checked() {
         ("reward.temperature_end", vec!["0", "-1"], positive),
         ("reward.temperature_horizon", vec!["-1"], whole),
         ("reward.floor", vec!["0", "1", "-inf", "nan"], negative),
-        ("objective.lambda", vec!["0", "inf"], positive),
+        ("objective.lambda", vec!["0", "1.1", "inf"], "a number above 0, at most 1"),
         ("objective.log_z_learning_rate", vec!["0"], positive),
         ("explore.on_policy", vec!["-0.1", "nan"], share),
         ("explore.tempered", vec!["1.1"], share),

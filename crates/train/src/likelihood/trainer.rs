@@ -107,7 +107,7 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub fn step_on(&mut self, batch: &[usize]) -> Result<StepRecord> {
         let step = self.state.step;
-        let (loss, mut gradients) = self.gradients(batch).map_err(|error| error.or_diverged(step))?;
+        let (loss, mut gradients) = self.gradients(batch).map_err(|error| error.or_diverged(step + 1))?;
         let gradients = tensors_mut(&mut gradients);
         let gradient_norm = finite_norm(step + 1, loss, gradients)?;
         if let Some(limit) = self.method.clip_norm {
