@@ -117,22 +117,14 @@ impl Source {
 
     /// One prompt from the command line, or else the run's where it has but one.
     pub fn prompt_or_own(&self, text: Option<&str>, suffix: Option<&str>, space: &Space) -> Result<Prompt> {
-        match (&self.config, text, suffix) {
-            (Some(config), None, None) => match self.only_prompt(config)? {
-                Some(prompt) => Ok(prompt),
-                None => self.prompt(text, suffix, space),
-            },
-            _ => self.prompt(text, suffix, space),
+        if let (Some(config), None, None) = (&self.config, text, suffix) {
+            let task = Task::load(config, &self.model)
+                .context("--prompt is missing, and it is not known whether the run has but one")?;
+            if let Some(prompt) = task.only_prompt() {
+                return Ok(prompt.clone());
+            }
         }
-    }
-
-    fn only_prompt(&self, config: &Config) -> Result<Option<Prompt>> {
-        let task = Task::load(config, &self.model)
-            .context("--prompt is missing, and it is not known whether the run has but one")?;
-        let mut prompts = task.train.into_iter();
-        let first = prompts.next();
-        // A prompt may stand on several lines of the data, each with another Z.
-        Ok(first.filter(|first| prompts.all(|prompt| prompt.query == first.query)))
+        self.prompt(text, suffix, space)
     }
 
     /// One prompt from the command line.

@@ -58,6 +58,11 @@ impl Task {
         let validation = encode(model, &config.task, terms, source, validation, &actions)?;
         Ok(Self { train, validation, actions })
     }
+
+    /// The prompt to train on, where there is but one. It may stand on several lines of the data, each with another Z.
+    pub fn only_prompt(&self) -> Option<&Prompt> {
+        self.train.first().filter(|first| self.train.iter().all(|prompt| prompt.query == first.query))
+    }
 }
 
 /// What a task's template and reward read of its data.

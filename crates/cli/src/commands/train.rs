@@ -97,10 +97,11 @@ fn train(mut session: Session, config: &Config, task: &Task, forecast: &Forecast
     eprintln!("done: the adapter is {}", run.adapter_dir().display());
     eprintln!("report: {}", run.report_path().display());
     let texts = match config.task.kind {
-        TaskKind::Continuation => "--prompt TEXT",
-        TaskKind::Infilling => "--prompt BEFORE --suffix AFTER",
-        TaskKind::Custom => "--data FILE",
+        _ if task.only_prompt().is_some() => "",
+        TaskKind::Continuation => " --prompt TEXT",
+        TaskKind::Infilling => " --prompt BEFORE --suffix AFTER",
+        TaskKind::Custom => " --data FILE",
     };
-    eprintln!("try: amortize sample --run {} {texts} -n 5", run.path().display());
+    eprintln!("try: amortize sample --run {}{texts} -n 5", run.path().display());
     Ok(())
 }
