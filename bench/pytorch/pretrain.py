@@ -5,8 +5,7 @@
 
 Texts are drawn from a seed: short stories of 30 to 110 tokens. `amortize pretrain` learns a tokenizer from them and
 trains; its speed is the median over its steps but the first, of timing.jsonl. PyTorch then trains
-transformers' LlamaForCausalLM of the same config, from the same weights, with the same tokenizer, AdamW and clipping, in
-two ways:
+transformers' LlamaForCausalLM of the same config, with the same tokenizer, AdamW and clipping, in two ways:
 
     padded   every text is a row of its own, padded on the right to the batch's longest; texts of one length lie together.
              What amortize computes. Only tokens that are no padding count
@@ -68,8 +67,9 @@ evaluate = {{ every = 0 }}
 
 
 def padded(documents, draw):
-    """Rows of a pass: texts of one length together, padded to the longest. Yields (inputs, targets, tokens)."""
+    """Rows of a pass: texts of one length together, padded to the longest; passes in any order. Yields (inputs, targets, tokens)."""
     documents = sorted(draw.sample(documents, len(documents)), key=len)
+    passes = []
     while documents:
         step, rows = [], 0
         while documents and rows + len(documents[-1]) - 1 <= TOKENS_PER_PASS:
@@ -77,7 +77,8 @@ def padded(documents, draw):
             step.append(documents.pop())
         longest = max(map(len, step))
         table = torch.tensor([tokens + [-100] * (longest - len(tokens)) for tokens in step])
-        yield table[:, :-1].clamp(min=0), table[:, 1:], rows
+        passes.append((table[:, :-1].clamp(min=0), table[:, 1:], rows))
+    yield from draw.sample(passes, len(passes))
 
 
 def chunks(documents, context):

@@ -1,5 +1,6 @@
 //! One question to a chat model, and its answer.
 
+use std::fmt;
 use std::thread;
 use std::time::Duration;
 
@@ -30,11 +31,18 @@ pub struct Endpoint {
 }
 
 /// A chat model that rates texts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Rater {
     agent: Agent,
     endpoint: Endpoint,
     key: Option<String>,
+}
+
+/// Without the key.
+impl fmt::Debug for Rater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rater").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize)]

@@ -12,10 +12,12 @@ use crate::error::{RaterError, Result};
 const PROMPT: &str = include_str!("coherence.txt");
 const STORY: &str = "{{Story}}";
 
-/// A rating at the beginning of an answer, or after the form's "Coherence".
-static RATING: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:^|coherence\s*(?:\(1\s*-\s*5\))?)[^\w]*([1-5](?:\.\d+)?)(?:\s*/\s*5)?\b")
-        .expect("a regular expression")
+/// A rating after the form's "Coherence", of which an answer's last counts, and one at the beginning of an answer without it, which may also
+/// be the number of a list's first point.
+static RATINGS: LazyLock<[Regex; 2]> = LazyLock::new(|| {
+    [r"(?is).*coherence\s*(?:\(1\s*-\s*5\))?", "(?i)^"].map(|before| {
+        Regex::new(&format!(r"{before}[^\w]*([1-5](?:\.\d+)?)(?:\s*/\s*5)?\b")).expect("a regular expression")
+    })
 });
 
 /// A text in its place between X and Y, a part a line; what is empty has none.
@@ -51,7 +53,7 @@ impl Rater {
 /// The number in an answer. What a model thinks aloud before it is passed over.
 fn rating(answer: &str) -> Option<f64> {
     let answer = answer.rsplit("</think>").next().unwrap_or_default().trim();
-    let found = RATING.captures(answer)?[1].parse().ok()?;
+    let found = RATINGS.iter().find_map(|rating| rating.captures(answer))?[1].parse().ok()?;
     (1.0..=5.0).contains(&found).then_some(found)
 }
 
@@ -64,6 +66,8 @@ mod tests {
         for (answer, expected) in [
             ("4", Some(4.0)),
             ("- Coherence: 3", Some(3.0)),
+            ("1. The story is clear.\n2. Its end is not prepared.\n- Coherence: 4", Some(4.0)),
+            ("Coherence is 1 of many criteria.\n- Coherence: 2", Some(2.0)),
             ("Coherence (1-5): 2\n", Some(2.0)),
             ("**Coherence:** 4.5", Some(4.5)),
             ("5/5", Some(5.0)),

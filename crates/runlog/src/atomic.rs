@@ -84,8 +84,12 @@ fn replace_dir<E: From<Error>>(
     let (old, new) = (old_of(final_dir)?, new_of(final_dir)?);
     repair_dir(final_dir)?;
     fs::create_dir(&new).map_err(Error::io("make", &new))?;
-    write(&new)?;
-    sync_tree(&new).map_err(Error::io("flush", &new))?;
+    let written = write(&new).and_then(|()| Ok(sync_tree(&new).map_err(Error::io("flush", &new))?));
+    if let Err(error) = written {
+        // Half a model may be what filled the disk.
+        let _ = remove_dir(&new);
+        return Err(error);
+    }
     at(Stage::Written)?;
     if final_dir.exists() {
         fs::rename(final_dir, &old).map_err(Error::io("move aside", final_dir))?;
@@ -269,6 +273,7 @@ mod tests {
         };
         replace_dir_atomic(&dir, half).unwrap_err();
         assert_eq!(content(&dir).unwrap(), "old");
+        assert_eq!(names(root.path()), ["adapter"], "what was written is not left to fill the disk");
         replace_dir(&dir, put("lost"), crash_at(Stage::OldAside)).unwrap_err();
         replace_dir_atomic(&dir, put("new")).unwrap();
         assert_eq!(content(&dir).unwrap(), "new");

@@ -217,8 +217,9 @@ impl<'o> Run<dyn Observer + 'o> for Session<'_> {
 
     fn save(&self) -> Result<()> {
         self.files.sync()?;
-        checkpoint::save(&self.files.dir, &self.trainer.state, self.trainer.model)?;
-        export(&self.files.dir.adapter_dir(), self.config, &self.trainer)
+        // The checkpoint last: one of the last step must not stand beside an adapter of an earlier one.
+        export(&self.files.dir.adapter_dir(), self.config, &self.trainer)?;
+        checkpoint::save(&self.files.dir, &self.trainer.state, self.trainer.model)
     }
 
     fn path(&self) -> PathBuf {

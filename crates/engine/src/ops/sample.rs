@@ -190,16 +190,15 @@ mod tests {
 
     #[test]
     fn logits_that_are_no_numbers_show() {
-        for bad in [f32::NAN, f32::INFINITY] {
+        let truncations = [Truncation::None, Truncation::TopK(3), Truncation::TopP(0.5)];
+        // The second is what a processor makes of infinity less infinity.
+        for (bad, truncation) in
+            [f32::NAN, -f32::NAN, f32::INFINITY].into_iter().flat_map(|bad| truncations.map(|of| (bad, of)))
+        {
             let mut logits = tensor(1, 1, 300);
             logits.host_mut()[280] = bad;
-            let wish = Distribution {
-                mask: &[u64::MAX; 5],
-                inverse_temperature: 1.0,
-                truncation: Truncation::None,
-                uniform: 0.5,
-            };
-            assert!(!categorical(logits, &[wish]).distributions.is_finite());
+            let wish = Distribution { mask: &[u64::MAX; 5], inverse_temperature: 1.0, truncation, uniform: 0.5 };
+            assert!(!categorical(logits, &[wish]).distributions.is_finite(), "{bad} {truncation:?}");
         }
     }
 

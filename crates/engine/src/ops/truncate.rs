@@ -14,8 +14,12 @@ pub enum Truncation {
     TopP(f64),
 }
 
-/// Sets the logits of what `truncation` cuts off to minus infinity. Of equal logits the lower ids are kept.
+/// Sets the logits of what `truncation` cuts off to minus infinity. Of equal logits the lower ids are kept. Where a logit is no number
+/// nothing is cut off, so that it shows.
 pub(crate) fn apply(logits: &mut [f32], truncation: Truncation) {
+    if truncation != Truncation::None && logits.iter().any(|logit| logit.is_nan()) {
+        return;
+    }
     let kept = match truncation {
         Truncation::None => return,
         Truncation::TopK(k) => likeliest(logits, k.max(1)),
@@ -62,7 +66,7 @@ fn nucleus(logits: &[f32], p: f64) -> Vec<u32> {
                 tried *= 8;
                 continue;
             }
-            // Rounding left the sum of all a crumb below; or some logit is no number, which shows elsewhere.
+            // Rounding left the sum of all a crumb below.
             None => {}
         }
         return ids;

@@ -141,8 +141,9 @@ impl<'o> Run<dyn Observer + 'o> for Session<'_> {
 
     fn save(&self) -> Result<()> {
         self.run.sync()?;
-        checkpoint::save(&self.run.dir, &self.trainer, &self.files)?;
-        export(&self.output(), self.config, &self.trainer, &self.files)
+        // The checkpoint last: one of the last step must not stand beside weights of an earlier one.
+        export(&self.output(), self.config, &self.trainer, &self.files)?;
+        checkpoint::save(&self.run.dir, &self.trainer, &self.files)
     }
 
     fn path(&self) -> PathBuf {
