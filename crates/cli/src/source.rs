@@ -133,17 +133,17 @@ impl Source {
         if let Some(field) = needs.others.first() {
             bail!("the run's task reads the field {field:?} of its data: name a file of JSON lines with --data");
         }
-        match (space.task.kind, needs.y, suffix) {
-            (TaskKind::Continuation, Presence::Ignored, Some(_)) => {
-                bail!("--suffix: the continuation task has no text after Z; leave it out")
-            }
-            (TaskKind::Infilling, Presence::Required, None | Some("")) => {
-                bail!("--suffix is missing: the run's task is infilling, which needs the text Y that is to follow Z")
-            }
-            (_, Presence::Required, None | Some("")) => bail!("--suffix is missing: the run's task has a text Y"),
-            _ => {}
+        if needs.y == Presence::Ignored && suffix.is_some() {
+            bail!("--suffix: the continuation task has no text after Z; leave it out");
         }
         let text = Text::new(text.unwrap_or(""), suffix);
+        match (space.task.kind, needs.y, &text.y) {
+            (TaskKind::Infilling, Presence::Required, None) => {
+                bail!("--suffix is missing: the run's task is infilling, which needs the text Y that is to follow Z")
+            }
+            (_, Presence::Required, None) => bail!("--suffix is missing: the run's task has a text Y"),
+            _ => {}
+        }
         let prompts = self.encode(Path::new("--prompt"), vec![text], space)?;
         Ok(prompts.into_iter().next().expect("one prompt in, one out"))
     }

@@ -12,8 +12,8 @@ use crate::error::{RaterError, Result};
 const PROMPT: &str = include_str!("coherence.txt");
 const STORY: &str = "{{Story}}";
 
-/// A rating after the form's "Coherence", of which an answer's last counts, and one at the beginning of an answer without it, which may also
-/// be the number of a list's first point.
+/// A rating after the form's "Coherence", of which an answer's last counts; and for answers without it one at their
+/// beginning, where a list's first number may stand too.
 static RATINGS: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     [r"(?is).*coherence\s*(?:\(1\s*-\s*5\))?", "(?i)^"].map(|before| {
         Regex::new(&format!(r"{before}[^\w]*([1-5](?:\.\d+)?)(?:\s*/\s*5)?\b")).expect("a regular expression")

@@ -107,8 +107,8 @@ pub fn split(data: &DataSection, needs: &Needs) -> Result<(Vec<Text>, Vec<Text>)
     Ok((train, validation))
 }
 
-/// Tokenizes queries and checks that each leaves room for the longest Z, in what the policy reads and in what the reward does. X, Y and the policy's prompt are encoded each on
-/// its own, never as one text with what is between them.
+/// Tokenizes queries and checks that each leaves room for the longest Z, in what the policy reads and in what the reward
+/// does. X, Y and the policy's prompt are encoded each on its own, never as one text with what is between them.
 ///
 /// # Errors
 /// If one does not; the message quotes it.

@@ -253,13 +253,7 @@ impl<'a> Trainer<'a> {
     fn next_demonstrations(&mut self) -> Explored {
         let numbers = self.state.order.next(self.method.queries_per_step * self.method.samples_per_query);
         let chosen: Vec<&Demonstration> = numbers.into_iter().map(|number| &self.demonstrations[number]).collect();
-        let mut queries: Vec<Query> = Vec::new();
-        let mut query_of = Vec::with_capacity(chosen.len());
-        for demonstration in &chosen {
-            let known = queries.iter().position(|query| query.id == demonstration.query.id);
-            query_of.push(known.unwrap_or(queries.len()));
-            queries.extend(known.is_none().then(|| demonstration.query.clone()));
-        }
+        let (queries, query_of) = distinct(chosen.iter().map(|demonstration| &demonstration.query));
         Explored {
             queries,
             query_of,
@@ -273,17 +267,10 @@ impl<'a> Trainer<'a> {
     /// The next queries, and how many trajectories each is to have. One that comes twice, because its text stands on several
     /// lines or a new pass begins, is one query with twice as many: its log Z is that of all of them.
     fn next_queries(&mut self) -> (Vec<Query>, Vec<usize>) {
-        let (mut queries, mut samples): (Vec<Query>, Vec<usize>) = (Vec::new(), Vec::new());
-        for number in self.state.order.next(self.method.queries_per_step) {
-            let query = &self.task.train[number].query;
-            match queries.iter().position(|known| known == query) {
-                Some(known) => samples[known] += self.method.samples_per_query,
-                None => {
-                    queries.push(query.clone());
-                    samples.push(self.method.samples_per_query);
-                }
-            }
-        }
+        let numbers = self.state.order.next(self.method.queries_per_step);
+        let (queries, query_of) = distinct(numbers.into_iter().map(|number| &self.task.train[number].query));
+        let mut samples = vec![0; queries.len()];
+        query_of.into_iter().for_each(|query| samples[query] += self.method.samples_per_query);
         (queries, samples)
     }
 
@@ -291,14 +278,14 @@ impl<'a> Trainer<'a> {
     fn explore_next(&mut self) -> Result<Explored> {
         let before = (self.state.order.clone(), self.state.explore_rng.clone());
         let (queries, samples) = self.next_queries();
-        let explored = self.explore(queries, samples);
+        let explored = self.explore(queries, &samples);
         if explored.is_err() {
             (self.state.order, self.state.explore_rng) = before;
         }
         explored
     }
 
-    fn explore(&mut self, queries: Vec<Query>, samples: Vec<usize>) -> Result<Explored> {
+    fn explore(&mut self, queries: Vec<Query>, samples: &[usize]) -> Result<Explored> {
         let explorer = Explorer {
             policy: Policy::adapted(self.model, &self.state.adapter),
             actions: &self.task.actions,
@@ -310,6 +297,17 @@ impl<'a> Trainer<'a> {
             rng: &mut self.state.explore_rng,
         };
         let step = self.state.step + 1;
-        explorer.explore(queries, &samples).map_err(|error| error.or_diverged(step))
+        explorer.explore(queries, samples).map_err(|error| error.or_diverged(step))
     }
+}
+
+/// Each query once, in the order in which they come first, and which of them each one given is.
+fn distinct<'q>(given: impl Iterator<Item = &'q Query>) -> (Vec<Query>, Vec<usize>) {
+    let (mut queries, mut query_of): (Vec<Query>, Vec<usize>) = (Vec::new(), Vec::new());
+    for query in given {
+        let known = queries.iter().position(|known| known.id == query.id);
+        query_of.push(known.unwrap_or(queries.len()));
+        queries.extend(known.is_none().then(|| query.clone()));
+    }
+    (queries, query_of)
 }

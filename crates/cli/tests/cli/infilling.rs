@@ -167,6 +167,8 @@ fn what_is_missing_or_too_much_is_refused() {
     let run = place.train("run", &[SHORT, "evaluate.every=0"]);
     refuse_saying(&["sample", "--run", &run, "--prompt", "We"], &["--suffix is missing"]);
     refuse_saying(&["sample", "--run", &run, "--prompt", "We", "--suffix", ""], &["--suffix is missing"]);
+    // Space alone is dropped, and is no text.
+    refuse_saying(&["sample", "--run", &run, "--prompt", "We", "--suffix", "  "], &["--suffix is missing"]);
     let data = place.path("stories.jsonl");
     refuse_saying(&["sample", "--run", &run, "--data", &data, "--suffix", "So."], &["--data", "--suffix"]);
     refuse_saying(&strs(&place.training("refused", &["task.template=Middle:"])), &["with {x}, {y} or both"]);

@@ -14,8 +14,8 @@ pub enum Truncation {
     TopP(f64),
 }
 
-/// Sets the logits of what `truncation` cuts off to minus infinity. Of equal logits the lower ids are kept. Where a logit is no number
-/// nothing is cut off, so that it shows.
+/// Sets the logits of what `truncation` cuts off to minus infinity. Of equal logits the lower ids are kept. Where a logit
+/// is no number nothing is cut off, so that it shows.
 pub(crate) fn apply(logits: &mut [f32], truncation: Truncation) {
     if truncation != Truncation::None && logits.iter().any(|logit| logit.is_nan()) {
         return;
