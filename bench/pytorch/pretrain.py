@@ -4,8 +4,9 @@
     bench/pytorch/pretrain.py --amortize target/release/amortize [--steps 6] [--width 192 --layers 6 --heads 6]
 
 Texts are drawn from a seed: short stories of 30 to 110 tokens. `amortize pretrain` learns a tokenizer from them and
-trains; its speed is the median over its steps but the first, of timing.jsonl. PyTorch then trains
-transformers' LlamaForCausalLM of the same config, with the same tokenizer, AdamW and clipping, in two ways:
+trains, once with products of f32 and once of bf16 (with f32 weights in the optimizer); its speed is the median over its steps but the first,
+of timing.jsonl. PyTorch then trains transformers' LlamaForCausalLM of the same config in f32, with the same tokenizer, AdamW and clipping, in
+two ways:
 
     padded   every text is a row of its own, padded on the right to the batch's longest; texts of one length lie together.
              What amortize computes. Only tokens that are no padding count
@@ -44,7 +45,8 @@ def stories(count):
     return [" ".join(sentence() for _ in range(draw.randrange(3, 9))) for _ in range(count)]
 
 
-def amortize(args, directory):
+def amortize(args, precision, directory):
+    directory.mkdir()
     texts = directory / "texts.jsonl"
     texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in stories(args.texts)))
     config = directory / "pretrain.toml"
@@ -56,6 +58,7 @@ tokenizer = {{ vocabulary = {args.vocabulary} }}
 optimizer = {{ clip_norm = 1.0 }}
 train = {{ steps = {args.steps}, seed = 1, threads = 2, tokens_per_step = {TOKENS_PER_STEP}, tokens_per_pass = {TOKENS_PER_PASS} }}
 evaluate = {{ every = 0 }}
+model = {{ precision = "{precision}" }}
 """
     )
     run = directory / "run"
@@ -117,20 +120,23 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as directory:
-        run, texts, ours = amortize(args, Path(directory))
+        ours = {}
+        for precision in ["f32", "bf16"]:
+            run, texts, ours[precision] = amortize(args, precision, Path(directory) / precision)
+            print(f"{args.width} x {args.layers}: amortize, {precision} {ours[precision]:.0f} tokens/s", flush=True)
         tokenizer = AutoTokenizer.from_pretrained(run / "model")
         lines = [json.loads(line)["text"] for line in texts.read_text().splitlines()]
         end = tokenizer.eos_token_id
         documents = [tokens + [end] for tokens in tokenizer(lines)["input_ids"]]
         documents = [tokens for tokens in documents if len(tokens) <= args.context]
-        print(f"{args.width} x {args.layers}: amortize {ours:.0f} tokens/s", flush=True)
         config = AutoConfig.from_pretrained(run / "model")
         for name in ["padded", "chunks"]:
             torch.manual_seed(0)
             model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float()
             passes = padded(documents, random.Random(1)) if name == "padded" else chunks(documents, args.context)
             speed = pytorch(model, passes, args.steps)
-            print(f"{args.width} x {args.layers}: PyTorch, {name} {speed:.0f} tokens/s; ours / theirs {ours / speed:.2f}")
+            ratios = ", ".join(f"{precision} {tokens / speed:.2f}" for precision, tokens in ours.items())
+            print(f"{args.width} x {args.layers}: PyTorch, {name} {speed:.0f} tokens/s; ours / theirs {ratios}", flush=True)
 
 
 if __name__ == "__main__":

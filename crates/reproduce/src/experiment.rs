@@ -52,6 +52,10 @@ pub(crate) struct Method {
     pub suffix: &'static str,
     /// `key=value`
     pub sets: &'static [&'static str],
+    /// More of them at the tiny scale.
+    pub tiny: &'static [&'static str],
+    /// And at the paper's.
+    pub paper: &'static [&'static str],
 }
 
 /// A figure that is measured, a column of the table.
@@ -100,7 +104,16 @@ pub(crate) struct Subject<'a> {
 impl Method {
     /// One that is alone of its name.
     pub const fn new(name: &'static str, sets: &'static [&'static str]) -> Self {
-        Self { name, condition: "", suffix: "", sets }
+        Self { name, condition: "", suffix: "", sets, tiny: &[], paper: &[] }
+    }
+
+    /// All that it sets at a scale.
+    pub fn sets_at(&self, scale: Scale) -> impl Iterator<Item = String> {
+        let more = match scale {
+            Scale::Tiny => self.tiny,
+            Scale::Paper => self.paper,
+        };
+        self.sets.iter().chain(more).map(|set| set.to_string())
     }
 }
 

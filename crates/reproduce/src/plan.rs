@@ -168,7 +168,7 @@ fn planned(experiment: &dyn Experiment, options: &Options, method: Method, seed:
     let shipped = experiment.configs().of(options.scale);
     let mut sets = experiment.data_sets(options.data.as_deref(), &data_dir(options));
     sets.extend(options.model.as_ref().map(|model| set("model.path", model)));
-    sets.extend(method.sets.iter().map(|set| set.to_string()));
+    sets.extend(method.sets_at(options.scale));
     sets.extend(options.sets.iter().cloned());
     sets.push(format!("train.seed={seed}"));
     let mut config = Config::from_toml(shipped.text, shipped.path, &sets)?;

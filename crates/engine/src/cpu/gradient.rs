@@ -2,18 +2,18 @@
 
 use super::matmul::{Into, MatMut, Threads, matmul};
 use super::panels::{self, Start, Target, WIDTH};
-use crate::Columns;
+use crate::{Columns, Precision};
 
-/// `c += scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`.
-pub(crate) fn add_transposed(c: &mut [f32], a: &Columns, b: &Columns, scale: f32) {
+/// `c += scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`. The operands are rounded as those of products with a weight in this precision.
+pub(crate) fn add_transposed(c: &mut [f32], a: &Columns, b: &Columns, scale: f32, precision: Precision) {
     let (rows, cols) = (a.cols(), b.cols());
     if cols <= WIDTH / 2 {
         // A panel would be half empty: gradients of an adapter's B.
         let c = MatMut::new(c, rows, cols);
         return matmul(c, a.mat().t(), b.mat(), scale, Into::Add, Threads::All);
     }
-    let c = Target::new(c, cols);
-    panels::multiply_transposed(a.rows_view(), b.rows_view(), scale, Start::There, c, a.device());
+    let into = (Start::There, Target::new(c, cols));
+    panels::multiply_transposed(a.rows_view(), b.rows_view(), scale, into, precision, a.device());
 }
 
 #[cfg(test)]
@@ -31,7 +31,7 @@ mod tests {
             for force in arch::available() {
                 arch::with(force, || {
                     let mut found = before.to_host();
-                    add_transposed(&mut found, &a, &b, 0.5);
+                    add_transposed(&mut found, &a, &b, 0.5, Precision::F32);
                     for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
                         let sum: f32 = (0..n).map(|row| a.row(row)[i] * b.row(row)[j]).sum();
                         let expected = before.row(i)[j] + 0.5 * sum;

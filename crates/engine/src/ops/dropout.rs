@@ -13,6 +13,9 @@ pub fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Hashes that are made together.
+const TOGETHER: usize = 16;
+
 /// Which values are dropped: each with probability `rate`; the others grow by `1 / (1 - rate)`.
 #[derive(Clone, Debug)]
 pub struct Dropout<'a> {
@@ -24,32 +27,72 @@ pub struct Dropout<'a> {
     pub row_keys: &'a [u64],
 }
 
-/// `y = mask(x) / (1 - rate)`: `[n, d] -> [n, d]`. The backward pass is the same function of dy.
+impl Dropout<'_> {
+    /// Calls `f(i, factor)` for every channel of a row: what the mask multiplies it with.
+    ///
+    /// One hash decides for four channels, by 16 bits each. They lie apart, so that [`TOGETHER`] hashes are two vectors, whose quarters
+    /// decide for neighbours.
+    #[inline(always)]
+    fn factors(&self, row: usize, channels: usize, mut f: impl FnMut(usize, f32)) {
+        let threshold = (f64::from(self.rate) * 2f64.powi(16)).round() as u64;
+        let grow = 1.0 / (1.0 - self.rate);
+        let key = mix(self.seed ^ mix(self.row_keys[row]));
+        for block in 0..channels.div_ceil(4 * TOGETHER) {
+            let mut hashes = [0; TOGETHER];
+            for (i, hash) in hashes.iter_mut().enumerate() {
+                *hash = mix(key.wrapping_add((block * TOGETHER + i) as u64));
+            }
+            for quarter in 0..4 {
+                let first = (4 * block + quarter) * TOGETHER;
+                let factors = hashes.map(|hash| if hash >> (16 * quarter) & 0xffff >= threshold { grow } else { 0.0 });
+                for (i, factor) in factors.into_iter().take(channels.saturating_sub(first)).enumerate() {
+                    f(first + i, factor);
+                }
+            }
+        }
+    }
+
+    fn check(&self, x: &Tensor) {
+        assert_eq!(x.rows(), self.row_keys.len());
+        assert!((0.0..1.0).contains(&self.rate), "a dropout rate of {}", self.rate);
+    }
+}
+
+/// `y = mask(x) / (1 - rate)`: `[n, d] -> [n, d]`.
 pub fn forward(x: &Tensor, dropout: &Dropout) -> Tensor {
-    let mut y = x.clone();
-    in_place(&mut y, dropout);
+    dropout.check(x);
+    let mut y = x.device().scratch(x.rows(), x.cols());
+    rows::for_each(
+        &mut y,
+        #[inline(always)]
+        |row, y| {
+            let x = &x.row(row)[..y.len()];
+            dropout.factors(
+                row,
+                y.len(),
+                #[inline(always)]
+                |i, factor| y[i] = factor * x[i],
+            );
+        },
+    );
     y
 }
 
-/// The same in place.
-pub fn in_place(x: &mut Tensor, dropout: &Dropout) {
-    assert_eq!(x.rows(), dropout.row_keys.len());
-    assert!((0.0..1.0).contains(&dropout.rate), "a dropout rate of {}", dropout.rate);
-    // One hash decides for four channels, by 16 bits each.
-    let threshold = (f64::from(dropout.rate) * 2f64.powi(16)).round() as u16;
-    let grow = 1.0 / (1.0 - dropout.rate);
+/// `dx += mask(dy) / (1 - rate)`: `[n, d]` both.
+pub fn backward(dy: &Tensor, dropout: &Dropout, dx: &mut Tensor) {
+    dropout.check(dy);
+    assert_eq!((dx.rows(), dx.cols()), (dy.rows(), dy.cols()));
     rows::for_each(
-        x,
+        dx,
         #[inline(always)]
-        |row, x| {
-            let key = mix(dropout.seed ^ mix(dropout.row_keys[row]));
-            for (group, x) in x.chunks_mut(4).enumerate() {
-                let bits = mix(key.wrapping_add(group as u64));
-                for (i, x) in x.iter_mut().enumerate() {
-                    let kept = (bits >> (16 * i)) as u16 >= threshold;
-                    *x *= if kept { grow } else { 0.0 };
-                }
-            }
+        |row, dx| {
+            let dy = &dy.row(row)[..dx.len()];
+            dropout.factors(
+                row,
+                dx.len(),
+                #[inline(always)]
+                |i, factor| dx[i] += factor * dy[i],
+            );
         },
     );
 }
@@ -61,9 +104,11 @@ mod tests {
 
     #[test]
     fn passes_finite_differences() {
-        let (x, c) = (tensor(1, 4, 9), tensor(2, 4, 9));
+        // More channels than are decided together, and no multiple of them.
+        let (x, c) = (tensor(1, 4, 150), tensor(2, 4, 150));
         let dropout = Dropout { rate: 0.4, seed: 3, row_keys: &[1, 2, 1, 9] };
-        let dx = forward(&c, &dropout);
+        let mut dx = x.device().zeros(4, 150);
+        backward(&c, &dropout, &mut dx);
         gradient(&x, &dx, |x| weighted_sum(&forward(x, &dropout), &c));
     }
 

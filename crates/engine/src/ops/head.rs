@@ -278,7 +278,7 @@ pub fn backward_weight(
             },
         );
         let block = &mut dw.host_mut()[chunk.start * d..chunk.end * d];
-        add_transposed(block, &slopes.view(), &hidden.view(), wanted.inverse_temperature);
+        add_transposed(block, &slopes.view(), &hidden.view(), wanted.inverse_temperature, weight.precision());
     }
 }
 

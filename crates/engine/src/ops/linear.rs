@@ -3,7 +3,7 @@
 use crate::cpu::gradient::add_transposed;
 use crate::cpu::panels::Start;
 use crate::cpu::rows;
-use crate::{Tensor, Weight};
+use crate::{Precision, Tensor, Weight};
 
 /// `y = x Wᵀ + b`: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
 pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
@@ -24,10 +24,10 @@ pub fn backward_input(dy: &Tensor, weight: &Weight) -> Tensor {
     dx
 }
 
-/// `dW += dyᵀ x`: dW `[out, in]`. Only for weights that are trained.
-pub fn backward_weight(dy: &Tensor, x: &Tensor, dw: &mut Tensor) {
+/// `dW += dyᵀ x`: dW `[out, in]`, for a W in this precision. Only for weights that are trained.
+pub fn backward_weight(dy: &Tensor, x: &Tensor, precision: Precision, dw: &mut Tensor) {
     assert_eq!((dw.rows(), dw.cols()), (dy.cols(), x.cols()));
-    add_transposed(dw.host_mut(), &dy.view(), &x.view(), 1.0);
+    add_transposed(dw.host_mut(), &dy.view(), &x.view(), 1.0, precision);
 }
 
 /// `db += Σ_rows dy`: db `[1, out]`. Only for biases that are trained.
@@ -47,7 +47,6 @@ pub fn backward_bias(dy: &Tensor, db: &mut Tensor) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Precision;
     use crate::check::{gradient, tensor, weighted_sum};
 
     #[test]
@@ -58,7 +57,7 @@ mod tests {
         let device = x.device();
         let (mut dw, mut db) = (device.zeros(3, 4), device.zeros(1, 3));
         let dx = backward_input(&c, &weight(&w));
-        backward_weight(&c, &x, &mut dw);
+        backward_weight(&c, &x, Precision::F32, &mut dw);
         backward_bias(&c, &mut db);
         gradient(&x, &dx, |x| loss(x, &w, &b));
         gradient(&w, &dw, |w| loss(&x, w, &b));

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::cpu::gradient::add_transposed;
-use crate::cpu::panels::{RowsView, Start, Target};
+use crate::cpu::panels::{Start, Target};
+use crate::ops::linear;
 use crate::{Precision, Tensor, Weight};
 
 /// The two factors of an update, packed for products. They change with every optimizer step, and are packed anew then.
@@ -73,26 +74,29 @@ pub struct Applied<'a> {
     pub columns: Range<usize>,
 }
 
-/// With g = `scale dy[:, columns]`: `dB += gᵀ u`, `dA += (g B)ᵀ x`, and `dx += g B A` (before the caller takes it back through
-/// dropout) where it is wanted.
-pub fn backward(dy: &Tensor, applied: &Applied, update: &LowRank, gradients: Gradients, dx: Option<&mut Tensor>) {
+/// With g = `scale dy[:, columns]`: `dB += gᵀ u` and `dA += (g B)ᵀ x`. Returns the gradient of u, `g B`, from which that of x is
+/// made.  `[n, rank]`
+pub fn backward(dy: &Tensor, applied: &Applied, update: &LowRank, gradients: Gradients) -> Tensor {
     let Applied { x, u, scale, columns } = applied;
-    let (n, rank) = (x.rows(), update.rank());
     let Gradients { a: da, b: db } = gradients;
     let g = dy.columns(columns.clone());
-    add_transposed(db.host_mut(), &g, &u.view(), *scale);
-    let mut du = x.device().scratch(n, rank);
-    let (a, b) = (update.a.panels(), update.b.panels());
+    add_transposed(db.host_mut(), &g, &u.view(), *scale, update.precision());
+    let mut du = x.device().scratch(x.rows(), update.rank());
+    let b = update.b.panels();
     b.backward(0..b.count(), &b.operand(g.rows_view(), *scale, x.device()), Start::Zero, du.target());
-    add_transposed(da.host_mut(), &du.view(), &x.view(), 1.0);
-    if let Some(dx) = dx {
-        a.backward(
-            0..a.count(),
-            &a.operand(RowsView::new(du.host(), rank), 1.0, du.device()),
-            Start::There,
-            dx.target(),
-        );
-    }
+    add_transposed(da.host_mut(), &du.view(), &x.view(), 1.0, update.precision());
+    du
+}
+
+/// `dx = du A`: du `[n, rank]` -> dx `[n, in]`, before the caller takes it back through dropout.
+pub fn backward_input(du: &Tensor, update: &LowRank) -> Tensor {
+    linear::backward_input(du, &update.a)
+}
+
+/// `dx += du A`, where there is no dropout.
+pub fn add_backward_input(du: &Tensor, update: &LowRank, dx: &mut Tensor) {
+    let a = update.a.panels();
+    a.backward(0..a.count(), &a.operand(du.view().rows_view(), 1.0, du.device()), Start::There, dx.target());
 }
 
 #[cfg(test)]
@@ -114,7 +118,10 @@ mod tests {
         let u = forward(&x, &pack(&a, &b), 0.7, &mut device.zeros(5, 7), 2..5);
         let gradients = Gradients { a: &mut da, b: &mut db };
         let applied = Applied { x: &x, u: &u, scale: 0.7, columns: 2..5 };
-        backward(&c, &applied, &pack(&a, &b), gradients, Some(&mut dx));
+        let update = pack(&a, &b);
+        let du = backward(&c, &applied, &update, gradients);
+        add_backward_input(&du, &update, &mut dx);
+        assert_eq!(backward_input(&du, &update).host(), dx.host());
         gradient(&x, &dx, |x| loss(x, &a, &b));
         gradient(&a, &da, |a| loss(&x, a, &b));
         gradient(&b, &db, |b| loss(&x, &a, b));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use amortize_engine::Tensor;
 use amortize_engine::ops::lora::LowRank;
-use amortize_engine::ops::{dropout, elementwise, linear, lora};
+use amortize_engine::ops::{dropout, linear, lora};
 
 use super::backward::Backward;
 use super::forward::Pass;
@@ -88,7 +88,7 @@ impl Projection {
     ) -> Option<Tensor> {
         let mut dx = want_dx.then(|| linear::backward_input(dy, &self.weight.weight));
         if let Some(base) = pass.gradients.base.as_mut() {
-            linear::backward_weight(dy, x, base.get_mut(self.weight.id));
+            linear::backward_weight(dy, x, self.weight.weight.precision(), base.get_mut(self.weight.id));
             if let Some(bias) = &self.bias {
                 linear::backward_bias(dy, base.get_mut(bias.id));
             }
@@ -105,14 +105,11 @@ impl Projection {
             let scale = adapter.config().scale();
             let applied = lora::Applied { x: input, u, scale, columns: site.columns.clone() };
             let update = adapter.packed(*number, self.weight.weight.precision());
+            let du = lora::backward(dy, &applied, update, into);
             match (&mask, &mut dx) {
-                (Some(mask), Some(dx)) => {
-                    let mut d_dropped = dx.device().zeros(dx.rows(), dx.cols());
-                    lora::backward(dy, &applied, update, into, Some(&mut d_dropped));
-                    dropout::in_place(&mut d_dropped, mask);
-                    elementwise::add(dx, &d_dropped);
-                }
-                (_, dx) => lora::backward(dy, &applied, update, into, dx.as_mut()),
+                (Some(mask), Some(dx)) => dropout::backward(&lora::backward_input(&du, update), mask, dx),
+                (None, Some(dx)) => lora::add_backward_input(&du, update, dx),
+                (_, None) => {}
             }
         }
         dx

@@ -61,7 +61,8 @@ impl Decoder {
                 for (output, b) in site.columns.clone().zip(b.chunks_exact(rank)) {
                     b.iter().enumerate().for_each(|(r, b)| spread[r * outputs + output] = scale * b);
                 }
-                linear::backward_weight(&self.device.from_host(rank, outputs, &spread), &site.a, weight);
+                let spread = self.device.from_host(rank, outputs, &spread);
+                linear::backward_weight(&spread, &site.a, Precision::F32, weight);
             }
         }
     }

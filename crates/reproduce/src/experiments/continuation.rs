@@ -42,7 +42,7 @@ const CONFIGS: Configs = Configs {
 };
 
 const fn gflownet(condition: &'static str, suffix: &'static str, sets: &'static [&'static str]) -> Method {
-    Method { name: "gflownet", condition, suffix, sets }
+    Method { condition, suffix, ..Method::new("gflownet", sets) }
 }
 
 /// The base model's run stands for all that is decoded from it.

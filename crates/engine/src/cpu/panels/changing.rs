@@ -3,42 +3,87 @@
 use std::ops::Range;
 
 use super::kernel::Start;
-use super::product::{Shape, Strips, multiply};
-use super::store::Line;
-use super::tiles::{RowTiles, RowsView};
-use super::{Target, WIDTH};
-use crate::Device;
+use super::product::{Shape, Step, Strips, multiply};
+use super::store::{Line, PairLine, narrow};
+use super::tiles::{PackColumns, RowsView};
+use super::{Target, WIDTH, as_pairs};
+use crate::{Device, Precision};
 
-/// `c = start + scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`.
-pub(crate) fn multiply_transposed(a: RowsView, b: RowsView, scale: f32, start: Start, c: Target, device: &Device) {
+/// `c = start + scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`. With weights in less than f32, pairs of bf16 are multiplied where
+/// the CPU can, as in the products with them.
+pub(crate) fn multiply_transposed(
+    a: RowsView,
+    b: RowsView,
+    scale: f32,
+    (start, c): (Start, Target),
+    precision: Precision,
+    device: &Device,
+) {
     assert_eq!(a.rows(), b.rows(), "rows of a product");
+    match as_pairs(precision) {
+        true => by::<u32>(a, b, scale, (start, c), device),
+        false => by::<f32>(a, b, scale, (start, c), device),
+    }
+}
+
+/// The same by one kind of steps.
+fn by<X: Step + PackColumns>(a: RowsView, b: RowsView, scale: f32, (start, c): (Start, Target), device: &Device)
+where
+    for<'b> Rows<'b>: Strips<X::Line>,
+{
     let shape = Shape { parts: b.width().div_ceil(WIDTH), depth: b.rows() };
     let columns = |part: usize| part * WIDTH..b.width().min((part + 1) * WIDTH);
-    let a = RowTiles::pack_columns(a, scale, device);
+    let a = X::pack_columns(a, scale, device);
     multiply(&Rows(b), shape, &a, c, |part| (columns(part), start.of(columns(part))));
 }
 
 /// 32 columns a part, down the rows.
 struct Rows<'a>(RowsView<'a>);
 
-impl Strips<Line> for Rows<'_> {
+impl Rows<'_> {
+    /// A part's columns of a row; zeros past the last.
     #[inline(always)]
-    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
-        let len = depth.len();
-        if scratch.len() < len {
-            scratch.resize(len, Line::ZERO);
-        }
-        for (line, row) in scratch.iter_mut().zip(depth) {
-            let rest = &self.0.row(row)[part * WIDTH..];
-            // A copy of a length that the compiler knows is a few instructions, and any other a call.
-            match rest.first_chunk::<WIDTH>() {
-                Some(whole) => line.0 = *whole,
-                None => {
-                    line.0[..rest.len()].copy_from_slice(rest);
-                    line.0[rest.len()..].fill(0.0);
-                }
+    fn line(&self, part: usize, row: usize) -> Line {
+        let rest = &self.0.row(row)[part * WIDTH..];
+        // A copy of a length that the compiler knows is a few instructions, and any other a call.
+        match rest.first_chunk::<WIDTH>() {
+            Some(whole) => Line(*whole),
+            None => {
+                let mut line = Line::ZERO;
+                line.0[..rest.len()].copy_from_slice(rest);
+                line
             }
         }
-        &scratch[..len]
+    }
+}
+
+impl Strips<Line> for Rows<'_> {
+    fn are_stored(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
+        scratch.clear();
+        for row in depth {
+            scratch.push(self.line(part, row));
+        }
+        scratch
+    }
+}
+
+impl Strips<PairLine> for Rows<'_> {
+    fn are_stored(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
+        scratch.clear();
+        for row in depth.clone().step_by(2) {
+            let odd = if row + 1 < depth.end { self.line(part, row + 1) } else { Line::ZERO };
+            scratch.push(narrow(&self.line(part, row), &odd));
+        }
+        scratch
     }
 }

@@ -32,10 +32,11 @@ impl<'a> Start<'a> {
     }
 }
 
-/// `y[:, columns] = start + x[:, steps] lines` for one panel and all rows.
+/// `y[:, columns] = start + x[:, steps] lines` for one panel and the rows of some tiles.
 pub(super) struct PanelProduct<'a, L, X> {
     pub lines: &'a [L],
     pub x: &'a RowTiles<X>,
+    pub tiles: &'a [Range<usize>],
     pub steps: Range<usize>,
     pub y: SharedRows<'a>,
     pub columns: Range<usize>,
@@ -56,7 +57,7 @@ fn share(range: &Range<usize>, i: usize, n: usize) -> Range<usize> {
 impl<L, X> PanelProduct<'_, L, X> {
     #[inline(always)]
     fn finish(&self, row: usize, sums: &[f32; WIDTH]) {
-        // SAFETY: a panel is one task, and these columns are this panel's alone.
+        // SAFETY: a panel and a block of rows are one task, and these columns of these rows are its alone.
         let y = unsafe { self.y.row(row, self.columns.clone()) };
         // All but a last panel have a length that the compiler can see, and so no loops.
         match y.len() {
@@ -122,8 +123,8 @@ pub(super) use with_height;
 impl Job for PanelProduct<'_, Line, f32> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for (i, tile) in self.x.tiles.iter().enumerate() {
-            let ahead = &share(&self.ahead, i, self.x.tiles.len());
+        for (i, tile) in self.tiles.iter().enumerate() {
+            let ahead = &share(&self.ahead, i, self.tiles.len());
             match (S::F32_LANES, S::REGISTER_COUNT) {
                 (16, _) => with_height!(tile.len(), self.singles::<_, S, 2>(simd, tile, ahead)),
                 (_, 32) => with_low_height!(tile.len(), self.singles::<_, S, 4>(simd, tile, ahead)),
@@ -181,7 +182,7 @@ impl PanelProduct<'_, Line, f32> {
 }
 
 impl PanelProduct<'_, PairLine, u32> {
-    /// All rows, by pairs of bf16.
+    /// The same by pairs of bf16.
     pub(super) fn run_pairs(self) {
         native::run_pairs(&self);
     }

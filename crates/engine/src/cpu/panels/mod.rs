@@ -118,7 +118,7 @@ impl Panels {
 
     /// `scale x`, ready for products with this weight and any other of the same precision, in a buffer of the device's.
     pub(crate) fn operand(&self, x: RowsView, scale: f32, device: &Device) -> Operand {
-        Operand::pack(x, scale, self.precision() != Precision::F32 && arch::multiplies_pairs(), device)
+        Operand::pack(x, scale, as_pairs(self.precision()), device)
     }
 
     /// `y = start + x Wᵀ` for the outputs of `panels`: x `[n, inputs]`, y `[n, outputs of panels]`.
@@ -153,6 +153,11 @@ impl Panels {
             Operand::Pairs(dy) => multiply(&strips, shape, dy, dx, place),
         }
     }
+}
+
+/// Whether products with weights in this precision multiply pairs of bf16.
+fn as_pairs(precision: Precision) -> bool {
+    precision != Precision::F32 && arch::multiplies_pairs()
 }
 
 /// The nearest number that bf16 can hold: what a product with pairs makes of its operands.

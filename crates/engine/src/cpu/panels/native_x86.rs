@@ -6,9 +6,9 @@ mod avx2;
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
-    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16,
+    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::cpu::arch;
 /// Numbers of 32 bits in a vector.
 const LANES: usize = 16;
 
-/// `y[:, columns] = start + x lines` for all rows.
+/// `y[:, columns] = start + x lines` for the rows of some tiles.
 pub(super) fn run_pairs(product: &PanelProduct<PairLine, u32>) {
     assert!(arch::multiplies_pairs(), "rows are packed as pairs only where the CPU multiplies them");
     // SAFETY: the CPU has the features, as just asserted.
@@ -38,7 +38,7 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
         }
     }
     let tiles = Tiles(product);
-    for tile in &product.x.tiles {
+    for tile in product.tiles {
         with_height!(tile.len(), tiles.tile::<_>(tile));
     }
 }
@@ -108,6 +108,29 @@ pub(super) fn pack_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], sc
             let (low, high) = (scaled(row, 2 * step, scale), scaled(row, 2 * step + LANES, scale));
             transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
         });
+    }
+}
+
+/// Columns of scaled rows, two rows at a time, as pairs of bf16: `row(i)` begins with a tile's `height` columns of row i, or is empty past
+/// the last.  `[row]` to `[pair of rows, column]`
+pub(super) fn pack_column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
+    assert!(arch::multiplies_pairs() && height <= LANES);
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { column_pairs(height, row, scale, to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
+    let mask = ((1u32 << height) - 1) as u16;
+    // The first 16 numbers of 16 bits and the last 16, in turn.
+    let in_turn: [u16; 2 * LANES] = std::array::from_fn(|i| (i / 2 + i % 2 * LANES) as u16);
+    // SAFETY: 32 numbers of 16 bits are a vector, here and below.
+    let in_turn = unsafe { transmute::<[u16; 2 * LANES], __m512i>(in_turn) };
+    for (i, to) in to.chunks_exact_mut(height).enumerate() {
+        let (even, odd) = (scaled(row(2 * i), 0, scale), scaled(row(2 * i + 1), 0, scale));
+        let both = unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even)) };
+        // SAFETY: the mask lets as many numbers through as there are columns.
+        unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, _mm512_permutexvar_epi16(in_turn, both)) };
     }
 }
 

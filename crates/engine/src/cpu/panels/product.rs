@@ -1,4 +1,5 @@
-//! The loops around the kernel: a product's right operand in parts of 32 columns, and those in strips that stay in the cache.
+//! The loops around the kernel: a product's right operand in parts of 32 columns, and those in strips that stay in the cache; its rows in
+//! blocks that stay there too, from part to part.
 
 use std::ops::Range;
 
@@ -13,6 +14,10 @@ use crate::cpu::simd::vectorised;
 
 /// Bytes of a strip that all rows pass over at once, so that it stays in the second-level cache.
 const STRIP: usize = 64 * 1024;
+/// Bytes of a block of rows.
+const BLOCK: usize = 1024 * 1024;
+/// Rows of a block at least, where strips are made for every block anew: enough to hide what that costs.
+const ROWS_PER_STRIP_MADE: usize = 480;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 20;
 
@@ -54,6 +59,9 @@ pub(super) trait Strips<L>: Sync {
     /// Some of a part: as it is stored, or made in `scratch`. Must be `#[inline(always)]`.
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<L>) -> &'a [L];
 
+    /// Whether strips are read where they are stored.
+    fn are_stored(&self) -> bool;
+
     /// Where the values lie that a strip is made of, if that is one place.
     fn addresses(&self, _part: usize, _depth: Range<usize>) -> Range<usize> {
         0..0
@@ -64,12 +72,20 @@ pub(super) trait Strips<L>: Sync {
 fn ahead<L>(strips: &impl Strips<L>, shape: Shape, part: usize, first: usize, depth_of_strip: usize) -> Range<usize> {
     let next = first + depth_of_strip;
     match (next < shape.depth, part + 1 < shape.parts) {
-        // With AVX-512 it was not measured.
+        // With AVX-512 it gains nothing: what fetches ahead in such a CPU sees as much.
         _ if arch::is_avx512() => 0..0,
         (true, _) => strips.addresses(part, next..shape.depth.min(next + depth_of_strip)),
         (false, true) => strips.addresses(part + 1, 0..shape.depth.min(depth_of_strip)),
         (false, false) => 0..0,
     }
+}
+
+/// The rows' tiles in blocks of about one height.
+fn blocks<'x, X: Step>(strips: &impl Strips<X::Line>, shape: Shape, x: &'x RowTiles<X>) -> Vec<&'x [Range<usize>]> {
+    let bytes_of_row = (shape.depth.div_ceil(X::VALUES) * size_of::<X>()).max(1);
+    let least = if strips.are_stored() { 1 } else { ROWS_PER_STRIP_MADE };
+    let count = x.rows().div_ceil((BLOCK / bytes_of_row).max(least));
+    x.tiles.chunks(x.tiles.len().div_ceil(count.max(1)).max(1)).collect()
 }
 
 /// `y[:, columns of part] = start + x strips[part]` for all parts; `place` names a part's columns and what they start from.
@@ -80,13 +96,13 @@ pub(super) fn multiply<'a, X: Step>(
     y: Target,
     place: impl Fn(usize) -> (Range<usize>, Start<'a>) + Sync,
 ) {
-    let n = x.rows();
-    if n == 0 || shape.parts == 0 {
-        return;
-    }
-    let parts_per_task = WORTH_A_THREAD.div_ceil(n * shape.depth.max(1) * WIDTH);
-    let parts = (0..shape.parts).into_par_iter().with_min_len(parts_per_task);
-    parts.for_each_init(Vec::new, |scratch: &mut Vec<X::Line>, part| {
+    let blocks = blocks(strips, shape, x);
+    let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
+    let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
+    // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
+    let tasks = (0..blocks.len() * shape.parts).into_par_iter().with_min_len(together);
+    tasks.for_each_init(Vec::new, |scratch: &mut Vec<X::Line>, task| {
+        let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
         let depth_of_strip = X::VALUES * STRIP / size_of::<X::Line>();
@@ -98,7 +114,7 @@ pub(super) fn multiply<'a, X: Step>(
                 || strips.lines(part, depth, scratch),
             );
             let ahead = ahead(strips, shape, part, first, depth_of_strip);
-            X::run(PanelProduct { lines, x, steps, y: y.rows, columns: columns.clone(), start, ahead });
+            X::run(PanelProduct { lines, x, tiles, steps, y: y.rows, columns: columns.clone(), start, ahead });
             start = Start::There;
         }
     });

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::product::Strips;
 use super::store::{Line, PairLine};
 use super::{Panels, WIDTH, native};
+use crate::Precision;
 use crate::cpu::arch;
 
 /// A panel a part, down its inputs.
@@ -14,6 +15,10 @@ pub(super) struct Forward<'w> {
 }
 
 impl Strips<PairLine> for Forward<'_> {
+    fn are_stored(&self) -> bool {
+        self.weight.precision() == Precision::Bf16
+    }
+
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
@@ -21,6 +26,10 @@ impl Strips<PairLine> for Forward<'_> {
 }
 
 impl Strips<Line> for Forward<'_> {
+    fn are_stored(&self) -> bool {
+        self.weight.precision() == Precision::F32
+    }
+
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         self.weight.store.lines(self.weight.inputs, self.first + part, depth, scratch)
@@ -54,6 +63,10 @@ impl Backward<'_> {
 }
 
 impl Strips<Line> for Backward<'_> {
+    fn are_stored(&self) -> bool {
+        false
+    }
+
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         scratch.clear();
@@ -77,6 +90,10 @@ impl Strips<Line> for Backward<'_> {
 }
 
 impl Strips<PairLine> for Backward<'_> {
+    fn are_stored(&self) -> bool {
+        false
+    }
+
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         scratch.clear();

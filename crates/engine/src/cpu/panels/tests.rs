@@ -1,8 +1,12 @@
+use pulp::bytemuck::Pod;
+
 use super::store::Line;
-use super::tiles::RowTiles;
+use super::tiles::{PackColumns, RowTiles};
 use super::*;
 use crate::Device;
 use crate::check::numbers;
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// Three loops: `y = start + 0.5 x Wᵀ`.
 fn slow_forward(w: &[f32], x: &[f32], inputs: usize, outputs: Range<usize>, y: &mut [f32]) {
@@ -181,16 +185,19 @@ fn products_of_changing_operands_agree_with_three_loops_on_every_instruction_set
     for (n, rows, cols) in [(1, 1, 1), (3, 6, 32), (65, 13, 33), (515, 31, 7), (1030, 12, 70), (0, 2, 3)] {
         let (a, b, before) = (numbers(1, n * (rows + 5)), numbers(2, n * (cols + 3)), numbers(3, rows * cols));
         let (a, b) = (RowsView::columns(&a, rows + 5, 2..2 + rows), RowsView::columns(&b, cols + 3, 3..3 + cols));
-        let dot = |i: usize, j: usize| (0..n).map(|row| a.row(row)[i] * b.row(row)[j]).sum::<f32>();
-        let products: Vec<f32> = (0..rows * cols).map(|at| 0.5 * dot(at / cols, at % cols)).collect();
-        let sums: Vec<f32> = products.iter().zip(&before).map(|(product, before)| product + before).collect();
-        for force in arch::available() {
+        for (force, precision) in arch::available().into_iter().flat_map(|force| PRECISIONS.map(|p| (force, p))) {
             arch::with(force, || {
-                let (mut written, mut added) = (before.clone(), before.clone());
-                multiply_transposed(a, b, 0.5, Start::Zero, Target::new(&mut written, cols), &device);
-                multiply_transposed(a, b, 0.5, Start::There, Target::new(&mut added, cols), &device);
-                assert_close(&written, &products);
-                assert_close(&added, &sums);
+                // What the kernel sees of its operands.
+                let seen = |value: f32| if as_pairs(precision) { rounded_to_bf16(value) } else { value };
+                let dot =
+                    |i: usize, j: usize| -> f32 { (0..n).map(|row| seen(a.row(row)[i]) * seen(b.row(row)[j])).sum() };
+                let products: Vec<f32> = (0..rows * cols).map(|at| 0.5 * dot(at / cols, at % cols)).collect();
+                let sums: Vec<f32> = products.iter().zip(&before).map(|(product, before)| product + before).collect();
+                for (start, expected) in [(Start::Zero, products), (Start::There, sums)] {
+                    let mut found = before.clone();
+                    multiply_transposed(a, b, 0.5, (start, Target::new(&mut found, cols)), precision, &device);
+                    assert_close(&found, &expected);
+                }
             });
         }
     }
@@ -199,20 +206,59 @@ fn products_of_changing_operands_agree_with_three_loops_on_every_instruction_set
 #[test]
 fn packed_columns_are_rows_of_the_transpose_on_every_instruction_set() {
     let device = Device::cpu();
-    let (n, width) = (150, 103);
-    let x = numbers(1, n * (width + 4));
-    let view = RowsView::columns(&x, width + 4, 1..1 + width);
-    let transposed: Vec<f32> = (0..width).flat_map(|col| (0..n).map(move |row| view.row(row)[col])).collect();
-    for force in arch::available() {
-        arch::with(force, || {
-            let found = RowTiles::pack_columns(view, 0.5, &device);
-            let Operand::Singles(expected) = Operand::pack(RowsView::new(&transposed, n), 0.5, false, &device) else {
-                unreachable!("no pairs were asked for");
-            };
-            for tile in &expected.tiles {
-                assert_eq!(found.part(tile, &(0..n)), expected.part(tile, &(0..n)));
-            }
-            assert_eq!(found.tiles, expected.tiles);
-        });
+    let width = 103;
+    for n in [150, 151] {
+        let x = numbers(1, n * (width + 4));
+        let view = RowsView::columns(&x, width + 4, 1..1 + width);
+        let transposed: Vec<f32> = (0..width).flat_map(|col| (0..n).map(move |row| view.row(row)[col])).collect();
+        let pack = |pairs| Operand::pack(RowsView::new(&transposed, n), 0.5, pairs, &device);
+        for force in arch::available() {
+            arch::with(force, || {
+                for pairs in [false, true].into_iter().filter(|pairs| !pairs || arch::multiplies_pairs()) {
+                    match pack(pairs) {
+                        Operand::Singles(expected) => assert_same(&f32::pack_columns(view, 0.5, &device), &expected, n),
+                        Operand::Pairs(expected) => {
+                            assert_same(&u32::pack_columns(view, 0.5, &device), &expected, n.div_ceil(2));
+                        }
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn assert_same<T: Pod + Send + PartialEq + std::fmt::Debug>(found: &RowTiles<T>, expected: &RowTiles<T>, steps: usize) {
+    assert_eq!(found.tiles, expected.tiles);
+    for tile in &expected.tiles {
+        assert_eq!(found.part(tile, &(0..steps)), expected.part(tile, &(0..steps)));
+    }
+}
+
+/// Rows are multiplied in blocks, and a row knows nothing of the others in its block.
+#[test]
+fn a_row_of_a_product_does_not_depend_on_the_rows_around_it() {
+    let device = Device::cpu();
+    let (n, inputs, outputs) = (4000, 530, 70);
+    let (x, dy) = (numbers(2, n * inputs), numbers(3, n * outputs));
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        let packed = Panels::pack(outputs, inputs, &numbers(1, outputs * inputs), precision);
+        let forward = |x: &[f32]| {
+            let mut y = vec![0.0; x.len() / inputs * outputs];
+            let operand = packed.operand(RowsView::new(x, inputs), 1.0, &device);
+            packed.forward(0..packed.count(), &operand, Start::Zero, Target::new(&mut y, outputs));
+            y
+        };
+        let backward = |dy: &[f32]| {
+            let mut dx = vec![0.0; dy.len() / outputs * inputs];
+            let operand = packed.operand(RowsView::new(dy, outputs), 1.0, &device);
+            packed.backward(0..packed.count(), &operand, Start::Zero, Target::new(&mut dx, inputs));
+            dx
+        };
+        for force in arch::available() {
+            arch::with(force, || {
+                assert!(forward(&x) == x.chunks(50 * inputs).flat_map(forward).collect::<Vec<f32>>());
+                assert!(backward(&dy) == dy.chunks(50 * outputs).flat_map(backward).collect::<Vec<f32>>());
+            });
+        }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) struct RowsView<'a> {
 
 impl<'a> RowsView<'a> {
     /// A row-major matrix.  `[n, width]`
+    #[cfg(test)]
     pub(crate) fn new(data: &'a [f32], width: usize) -> Self {
         Self::columns(data, width, 0..width)
     }
@@ -187,18 +188,45 @@ impl Operand {
 
 /// Columns that one task packs together: some cache lines of a row.
 const COLUMNS: usize = 96;
-/// Rows that all tiles of a task read before they go on, so that what they read stays in the first-level cache.
+/// Rows that all tiles of a task read before they go on, so that what they read stays in the first-level cache. An even number.
 const ROWS: usize = 64;
 
-impl RowTiles<f32> {
-    /// Packs `scale xᵀ`: the columns of x become rows.
-    pub(super) fn pack_columns(x: RowsView, scale: f32, device: &Device) -> Self {
+/// `0..n` in blocks of [`ROWS`].
+fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(ROWS).map(move |first| first..n.min(first + ROWS))
+}
+
+/// The columns of a matrix as rows of a left operand.
+pub(super) trait PackColumns: Sized {
+    /// Packs `scale xᵀ`.
+    fn pack_columns(x: RowsView, scale: f32, device: &Device) -> RowTiles<Self>;
+}
+
+impl PackColumns for f32 {
+    fn pack_columns(x: RowsView, scale: f32, device: &Device) -> RowTiles<f32> {
         let n = x.rows();
-        Self::pack(device, (x.width(), n), COLUMNS, |tiles, to| {
-            for rows in (0..n).step_by(ROWS).map(|first| first..n.min(first + ROWS)) {
+        RowTiles::pack(device, (x.width(), n), COLUMNS, |tiles, to| {
+            for rows in blocks(n) {
                 for (tile, to) in each(tiles, n, to) {
                     let columns = Columns { x, scale, rows: rows.clone(), first: tile.start };
                     with_height!(tile.len(), columns.copy::<_>(to));
+                }
+            }
+        })
+    }
+}
+
+impl PackColumns for u32 {
+    fn pack_columns(x: RowsView, scale: f32, device: &Device) -> RowTiles<u32> {
+        let (n, steps) = (x.rows(), x.rows().div_ceil(2));
+        // There is no row after the last, whose pair is filled up with zeros.
+        let row = |row: usize, first: usize| if row < n { &x.row(row)[first..] } else { &[] };
+        RowTiles::pack(device, (x.width(), steps), COLUMNS, |tiles, to| {
+            for rows in blocks(n) {
+                for (tile, to) in each(tiles, steps, to) {
+                    let (height, first) = (tile.len(), tile.start);
+                    let to = &mut to[rows.start / 2 * height..rows.end.div_ceil(2) * height];
+                    native::pack_column_pairs(height, |i| row(rows.start + i, first), scale, to);
                 }
             }
         })
