@@ -6,6 +6,7 @@ mod decode;
 mod progress;
 mod source;
 mod table;
+mod warnings;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    warnings::show();
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -1,15 +1,19 @@
 //! What a run shows while it goes: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use amortize_gfn::Source;
 use amortize_train::likelihood;
 use amortize_train::metrics::{EvaluateRecord, StepRecord, TimingRecord};
 use amortize_train::session::Observer;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::table::number;
+
+/// All bars of this process: what else is written to the terminal must go around them.
+pub static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Least time between plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -60,7 +64,7 @@ impl Progress {
 fn bar(step: u64, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {eta} left")
         .expect("the template is constant and valid");
-    let bar = ProgressBar::new(total).with_style(style).with_position(step);
+    let bar = BARS.add(ProgressBar::new(total)).with_style(style).with_position(step);
     bar.reset_eta();
     bar
 }

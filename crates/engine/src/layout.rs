@@ -133,20 +133,56 @@ fn first_rows(chain: impl Iterator<Item = Range<usize>>, count: usize) -> Vec<Ra
 }
 
 /// Which keys each query row looks at. Keys may be the packed rows themselves or rows of a cache.
+///
+/// Segments that may look at the same keys are a group: they are worked on together, and their keys' gradients add up in one place.
 #[derive(Clone, Debug, Default)]
 pub struct AttentionPlan {
-    /// Runs of queries with a common context.
-    pub segments: Vec<AttentionSegment>,
-    /// Runs of segments that may look at the same keys: they are worked on together, and their keys' gradients add up in one place.
-    pub groups: Vec<Range<usize>>,
+    segments: Vec<AttentionSegment>,
+    groups: Vec<Range<usize>>,
+    /// The group whose query a row is.
+    group_of: Vec<Option<usize>>,
+    /// Whether some group looks at rows that are no queries of its own.
+    looks_outside: bool,
 }
 
 impl AttentionPlan {
-    /// Adds segments that may look at the same keys, and share none with other groups if there is to be a backward pass.
+    /// Adds segments that may look at the same keys. For a backward pass these must be queries of the group themselves, as in a packed batch.
+    ///
+    /// # Panics
+    /// If a query row is another segment's already: groups are worked on at the same time.
     pub fn add_group(&mut self, segments: impl IntoIterator<Item = AttentionSegment>) {
-        let first = self.segments.len();
+        let (first, group) = (self.segments.len(), self.groups.len());
         self.segments.extend(segments);
         self.groups.push(first..self.segments.len());
+        for segment in &self.segments[first..] {
+            let rows = segment.queries.clone();
+            self.group_of.resize(self.group_of.len().max(rows.end), None);
+            for place in &mut self.group_of[rows] {
+                assert!(place.replace(group).is_none(), "a query row in two segments");
+            }
+        }
+        let mut seen = self.segments[first..].iter().flat_map(AttentionSegment::keys).flatten();
+        self.looks_outside |= seen.any(|row| self.group_of.get(row).copied().flatten() != Some(group));
+    }
+
+    /// Runs of queries with a common context.
+    pub fn segments(&self) -> &[AttentionSegment] {
+        &self.segments
+    }
+
+    /// The segments of every group.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = &[AttentionSegment]> {
+        self.groups.iter().map(|group| &self.segments[group.clone()])
+    }
+
+    /// The segments of one group.
+    pub(crate) fn group(&self, number: usize) -> &[AttentionSegment] {
+        &self.segments[self.groups[number].clone()]
+    }
+
+    /// Whether every group looks at queries of its own alone.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.looks_outside
     }
 }
 
@@ -159,6 +195,13 @@ pub struct AttentionSegment {
     pub context: Vec<Range<usize>>,
     /// Key row of the first query's own token.
     pub own: usize,
+}
+
+impl AttentionSegment {
+    /// All key rows that some query of it sees.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Range<usize>> {
+        self.context.iter().cloned().chain(std::iter::once(self.own..self.own + self.queries.len()))
+    }
 }
 
 #[cfg(test)]
@@ -177,8 +220,31 @@ mod tests {
         let path: Vec<_> = (0..8).map(|depth| layout.row_at(y, depth)).collect();
         assert_eq!(path, [Some(0), Some(1), Some(2), Some(3), Some(4), Some(7), Some(8), None]);
         assert_eq!((layout.path_len(y), layout.path_len(other)), (7, 1));
-        assert_eq!(layout.attention_plan().groups, [0..3, 3..4]);
-        assert_eq!(layout.attention_plan().segments[2].context, [0..3, 3..5]);
+        let plan = layout.attention_plan();
+        assert!(plan.groups().map(<[_]>::len).eq([3, 1]) && plan.is_closed());
+        assert_eq!(plan.segments()[2].context, [0..3, 3..5]);
+    }
+
+    /// One query row that looks at itself and at `context`.
+    fn query(row: usize, context: Range<usize>) -> AttentionSegment {
+        AttentionSegment { queries: row..row + 1, context: vec![context], own: row }
+    }
+
+    #[test]
+    fn a_plan_knows_whether_a_group_looks_at_rows_of_another() {
+        let mut plan = AttentionPlan::default();
+        plan.add_group([query(0, 0..0), query(1, 0..1)]);
+        assert!(plan.is_closed());
+        plan.add_group([query(2, 1..2)]);
+        assert!(!plan.is_closed());
+    }
+
+    #[test]
+    #[should_panic(expected = "a query row in two segments")]
+    fn groups_share_no_queries() {
+        let mut plan = AttentionPlan::default();
+        plan.add_group([query(0, 0..0)]);
+        plan.add_group([query(0, 0..0)]);
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn a_trie_has_a_row_per_distinct_prefix_and_a_segment_per_parting() {
         let distinct: BTreeSet<_> = prefixes.clone().collect();
         assert_eq!(forest.tokens().len(), distinct.len(), "seed {seed}");
         assert!(distinct.len() < prefixes.count() / 2, "there is something to share");
-        assert!(forest.attention_plan().segments.len() <= ids.len(), "no segment is cut in two");
+        assert!(forest.attention_plan().segments().len() <= ids.len(), "no segment is cut in two");
     }
 }
 

@@ -53,8 +53,6 @@ pub trait Observer {
     fn run(&mut self, name: &str, place: (usize, usize), stage: Stage, steps: u64);
     /// Whom the steps of the run at work are told.
     fn steps(&mut self) -> &mut dyn session::Observer;
-    /// Something that may go wrong.
-    fn warn(&mut self, warning: &str);
 }
 
 /// What came of it.
@@ -88,7 +86,7 @@ impl Plan {
         if self.writes_data() {
             data::write(&self.data_dir(), &self.experiment.data()?)?;
         }
-        let shared = self.shared(observer)?;
+        let shared = self.shared()?;
         let mut measured = Vec::with_capacity(self.runs.len());
         for number in 0..self.runs.len() {
             if stop.load(Ordering::Relaxed) {
@@ -99,7 +97,7 @@ impl Plan {
         output::write(self, &measured)
     }
 
-    fn shared(&self, observer: &mut dyn Observer) -> Result<Shared<'_>> {
+    fn shared(&self) -> Result<Shared<'_>> {
         let config = &self.runs[0].config;
         let info = ModelInfo::read(&config.model.path).map_err(TrainError::from)?;
         let task = Task::load(config, &info)?;
@@ -107,7 +105,7 @@ impl Plan {
         self.experiment.check(&held_out.texts)?;
         let forecast = Forecast::new(config, &info, &task)?;
         if let Some(warning) = available().and_then(|available| forecast.warning(available)) {
-            observer.warn(&warning);
+            tracing::warn!("{warning}");
         }
         let encoder = self.options.encoder.as_ref().map(|dir| Encoder::load(dir, None)).transpose()?;
         let precision = settings::precision(config.model.precision);

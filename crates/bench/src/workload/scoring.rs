@@ -69,7 +69,7 @@ mod tests {
             let context: usize = segment.context.iter().map(|range| range.len()).sum();
             (1..=segment.queries.len()).map(|own| context + own).sum::<usize>()
         };
-        let pairs: usize = forest.attention_plan().segments.iter().map(pairs).sum();
+        let pairs: usize = forest.attention_plan().segments().iter().map(pairs).sum();
         let counted = passes(Workload::Train, &sizes)[0];
         assert_eq!((counted.rows, counted.pairs), (forest.tokens().len() as u64, pairs as u64));
         // Tokens, and the end after every prefix.

@@ -35,7 +35,7 @@ impl<O> Reporting<O> {
     /// Writes the page. A run goes on without one.
     pub fn write(&self) {
         if let Err(error) = amortize_report::write(&self.run) {
-            eprintln!("warning: there is no new report.html: {error}");
+            tracing::warn!("there is no new report.html: {error}");
         }
     }
 

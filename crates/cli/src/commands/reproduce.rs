@@ -63,8 +63,4 @@ impl Observer for Shown {
     fn steps(&mut self) -> &mut dyn session::Observer {
         &mut self.progress
     }
-
-    fn warn(&mut self, warning: &str) {
-        eprintln!("warning: {warning}");
-    }
 }

@@ -66,7 +66,7 @@ fn prepare(config: &Config) -> Result<(Model, Task, Forecast)> {
     let task = Task::load(config, &model)?;
     let forecast = Forecast::new(config, &model, &task)?;
     if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
-        eprintln!("warning: {warning}");
+        tracing::warn!("{warning}");
     }
     Ok((model.load(&Device::cpu(), settings::precision(config.model.precision))?, task, forecast))
 }

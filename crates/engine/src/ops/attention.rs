@@ -176,8 +176,7 @@ impl Transposed {
 
 /// The rows from the first to the last key that some segments see.
 fn span<'a>(segments: impl Iterator<Item = &'a AttentionSegment>) -> Range<usize> {
-    let own = |segment: &AttentionSegment| segment.own..segment.own + segment.queries.len();
-    let ranges = segments.flat_map(|segment| segment.context.iter().cloned().chain([own(segment)]));
+    let ranges = segments.flat_map(AttentionSegment::keys);
     ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
 }
 
@@ -191,11 +190,11 @@ struct Scratch {
 
 /// A group and a key head each, as many together as are worth a thread.
 fn tasks(plan: &AttentionPlan, heads: Heads) -> impl IndexedParallelIterator<Item = usize> {
-    let seen =
-        |segment: &AttentionSegment| segment.context.iter().map(Range::len).sum::<usize>() + segment.queries.len();
-    let pairs: usize = plan.segments.iter().map(|segment| segment.queries.len() * seen(segment)).sum();
-    let per_group = pairs * heads.group() * heads.head_dim / plan.groups.len().max(1);
-    (0..plan.groups.len() * heads.kv_heads).into_par_iter().with_min_len(WORTH_A_THREAD.div_ceil(per_group + 1))
+    let seen = |segment: &AttentionSegment| segment.keys().map(|keys| keys.len()).sum::<usize>();
+    let pairs: usize = plan.segments().iter().map(|segment| segment.queries.len() * seen(segment)).sum();
+    let groups = plan.groups().len();
+    let per_group = pairs * heads.group() * heads.head_dim / groups.max(1);
+    (0..groups * heads.kv_heads).into_par_iter().with_min_len(WORTH_A_THREAD.div_ceil(per_group + 1))
 }
 
 /// `out = softmax(scale q kᵀ) v` over the keys that the plan lets each query see.
@@ -208,7 +207,7 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
     let shared_out = SharedRows::new(out.host_mut(), n, heads.heads * heads.head_dim);
     let shared_lse = SharedRows::new(lse.host_mut(), n, heads.heads);
     tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
-        let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
+        let (segments, kv_head) = (plan.group(task / heads.kv_heads), task % heads.kv_heads);
         let alone = segments.iter().all(|segment| segment.queries.len() == 1);
         if !alone {
             scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
@@ -216,7 +215,7 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
         for tile in segments.iter().flat_map(tiles) {
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let x = Operands { q: &q, k: &k, v: &v, heads, head };
-                // SAFETY: a segment and a head belong to one task, and their rows and columns to no other.
+                // SAFETY: a segment and a head belong to one task, and their rows and columns to no other: no row is in two segments.
                 unsafe {
                     match alone {
                         true => forward_row(&tile, x, &mut scratch.probabilities, shared_out, shared_lse),
@@ -361,18 +360,22 @@ fn softmax(row: &mut [f32]) -> f32 {
 ///
 /// Queries and keys are rows of the same packed batch here: `qkv` `[n, qkv_width]`, `d_out` as `attended.out`. Every row is in a
 /// segment of the plan.
+///
+/// # Panics
+/// If a group of the plan looks at rows of another.
 pub fn backward(plan: &AttentionPlan, heads: Heads, qkv: &Tensor, attended: &Attended, d_out: &Tensor) -> Tensor {
     let n = qkv.rows();
-    let queries: usize = plan.segments.iter().map(|segment| segment.queries.len()).sum();
+    let queries: usize = plan.segments().iter().map(|segment| segment.queries.len()).sum();
     assert_eq!(queries, n, "rows of the plan's segments");
+    assert!(plan.is_closed(), "a group of the plan looks at rows of another");
     let mut gradients = qkv.device().scratch(n, heads.qkv_width());
     let (q, k, v) = (qkv.columns(heads.q_columns()), qkv.columns(heads.k_columns()), qkv.columns(heads.v_columns()));
     let d_qkv = SharedRows::new(gradients.host_mut(), n, heads.qkv_width());
     // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
     tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
-        let (segments, kv_head) = (&plan.segments[plan.groups[task / heads.kv_heads].clone()], task % heads.kv_heads);
+        let (segments, kv_head) = (plan.group(task / heads.kv_heads), task % heads.kv_heads);
         for segment in segments {
-            // SAFETY: groups share no rows, and the columns of a key head and its query heads are this task's.
+            // SAFETY: groups share no rows, as just asserted, and the columns of a key head and its query heads are this task's.
             unsafe { clear(segment.queries.clone(), heads, kv_head, d_qkv) };
         }
         scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));

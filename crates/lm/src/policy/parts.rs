@@ -19,9 +19,8 @@ pub(super) struct Part {
 pub(super) fn parts(plan: &AttentionPlan, most: usize) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     // Where each row went within its part. A tree's segments see no rows but those of the tree.
-    let mut place = vec![0; plan.segments.iter().map(|segment| segment.queries.end).max().unwrap_or(0)];
-    for tree in &plan.groups {
-        let segments = &plan.segments[tree.clone()];
+    let mut place = vec![0; plan.segments().iter().map(|segment| segment.queries.end).max().unwrap_or(0)];
+    for segments in plan.groups() {
         let rows: usize = segments.iter().map(|segment| segment.queries.len()).sum();
         match parts.last() {
             Some(part) if part.rows.len() + rows <= most => {}
@@ -70,10 +69,10 @@ mod tests {
         let parts = parts(&plan, 4);
         let rows: Vec<&[u32]> = parts.iter().map(|part| part.rows.as_slice()).collect();
         assert_eq!(rows, [&[0, 1, 2, 5, 6, 7, 8, 10, 11][..], &[3, 4, 9, 12]]);
-        let groups = parts.iter().flat_map(|part| part.plan.groups.iter().map(Range::len));
-        assert!(groups.eq(plan.groups.iter().map(Range::len)));
-        let moved = parts.iter().flat_map(|part| part.plan.segments.iter().map(move |segment| (part, segment)));
-        for (before, (part, after)) in plan.segments.iter().zip(moved) {
+        let groups = parts.iter().flat_map(|part| part.plan.groups().map(<[_]>::len));
+        assert!(groups.eq(plan.groups().map(<[_]>::len)));
+        let moved = parts.iter().flat_map(|part| part.plan.segments().iter().map(move |segment| (part, segment)));
+        for (before, (part, after)) in plan.segments().iter().zip(moved) {
             let back = |range: &Range<usize>| range.clone().map(|row| part.rows[row] as usize).collect::<Vec<_>>();
             assert_eq!(back(&after.queries), before.queries.clone().collect::<Vec<_>>());
             let context = |ranges: &[Range<usize>]| ranges.iter().flat_map(back).collect::<Vec<_>>();

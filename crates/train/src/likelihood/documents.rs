@@ -163,6 +163,6 @@ mod tests {
         let (forest, questions) = documents.pack(&[1, 0]);
         assert_eq!(forest.tokens(), [1, 2, 1, 2]);
         assert_eq!(forest.depths(), [0, 1, 0, 1]);
-        assert_eq!((questions.len(), forest.attention_plan().groups.len()), (3, 2));
+        assert_eq!((questions.len(), forest.attention_plan().groups().len()), (3, 2));
     }
 }

@@ -59,7 +59,7 @@ impl Scorer {
     /// If it fails again.
     pub fn score(&mut self, items: &[Item]) -> Result<Vec<f64>, String> {
         self.attempt(items).or_else(|problem| {
-            eprintln!("warning: the scorer {} {problem}; starting it again", self.name());
+            tracing::warn!("the scorer {} {problem}; starting it again", self.name());
             self.attempt(items).map_err(|problem| format!("the scorer {} {problem}, twice in a row", self.name()))
         })
     }

@@ -124,10 +124,11 @@ fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32,
     let mask = ((1u32 << height) - 1) as u16;
     // The first 16 numbers of 16 bits and the last 16, in turn.
     let in_turn: [u16; 2 * LANES] = std::array::from_fn(|i| (i / 2 + i % 2 * LANES) as u16);
-    // SAFETY: 32 numbers of 16 bits are a vector, here and below.
+    // SAFETY: 32 numbers of 16 bits are a vector.
     let in_turn = unsafe { transmute::<[u16; 2 * LANES], __m512i>(in_turn) };
     for (i, to) in to.chunks_exact_mut(height).enumerate() {
         let (even, odd) = (scaled(row(2 * i), 0, scale), scaled(row(2 * i + 1), 0, scale));
+        // SAFETY: as above.
         let both = unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even)) };
         // SAFETY: the mask lets as many numbers through as there are columns.
         unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, _mm512_permutexvar_epi16(in_turn, both)) };
