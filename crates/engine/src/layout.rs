@@ -162,7 +162,8 @@ impl AttentionPlan {
             }
         }
         let mut seen = self.segments[first..].iter().flat_map(AttentionSegment::keys).flatten();
-        self.looks_outside |= seen.any(|row| self.group_of.get(row).copied().flatten() != Some(group));
+        self.looks_outside =
+            self.looks_outside || seen.any(|row| self.group_of.get(row).copied().flatten() != Some(group));
     }
 
     /// Runs of queries with a common context.

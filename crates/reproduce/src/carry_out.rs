@@ -9,7 +9,7 @@ use amortize_lm::{Device, Model, ModelInfo, Policy};
 use amortize_runlog::RunDir;
 use amortize_train::TrainError;
 use amortize_train::config::Config;
-use amortize_train::memory::{Forecast, available};
+use amortize_train::memory::Forecast;
 use amortize_train::session::{self, Session};
 use amortize_train::settings;
 use amortize_train::task::Task;
@@ -103,10 +103,7 @@ impl Plan {
         let task = Task::load(config, &info)?;
         let held_out = HeldOut::read(config, &info, &task, self.test_path().as_deref())?;
         self.experiment.check(&held_out.texts)?;
-        let forecast = Forecast::new(config, &info, &task)?;
-        if let Some(warning) = available().and_then(|available| forecast.warning(available)) {
-            tracing::warn!("{warning}");
-        }
+        Forecast::new(config, &info, &task)?.warn_if_short();
         let encoder = self.options.encoder.as_ref().map(|dir| Encoder::load(dir, None)).transpose()?;
         let precision = settings::precision(config.model.precision);
         let model = info.load(&Device::cpu(), precision).map_err(TrainError::from)?;

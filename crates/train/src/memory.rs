@@ -75,6 +75,13 @@ impl Forecast {
         [self.sampling, self.scoring, self.gradients].iter().map(Need::total).max().unwrap_or(0)
     }
 
+    /// Warns where this machine has too little memory, as far as that is known.
+    pub fn warn_if_short(&self) {
+        if let Some(warning) = available().and_then(|available| self.warning(available)) {
+            tracing::warn!("{warning}");
+        }
+    }
+
     /// What to change where no more than `available` bytes are there; `None` where they are enough.
     pub fn warning(&self, available: usize) -> Option<String> {
         if self.total() <= available {
@@ -196,7 +203,7 @@ fn longest(prompts: &[Prompt], count: usize) -> usize {
 }
 
 /// Bytes that programs can still have without swapping, where the system tells it, as Linux does.
-pub fn available() -> Option<usize> {
+fn available() -> Option<usize> {
     kib(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use amortize_lm::{Device, Model, ModelInfo};
 use amortize_runlog::RunDir;
 use amortize_train::config::{Config, TaskKind};
-use amortize_train::memory::{self, Forecast};
+use amortize_train::memory::Forecast;
 use amortize_train::seeds::Seeded;
 use amortize_train::session::Session;
 use amortize_train::settings;
@@ -65,9 +65,7 @@ fn prepare(config: &Config) -> Result<(Model, Task, Forecast)> {
     let model = ModelInfo::read(&config.model.path)?;
     let task = Task::load(config, &model)?;
     let forecast = Forecast::new(config, &model, &task)?;
-    if let Some(warning) = memory::available().and_then(|available| forecast.warning(available)) {
-        tracing::warn!("{warning}");
-    }
+    forecast.warn_if_short();
     Ok((model.load(&Device::cpu(), settings::precision(config.model.precision))?, task, forecast))
 }
 

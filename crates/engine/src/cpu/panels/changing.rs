@@ -58,10 +58,6 @@ impl Rows<'_> {
 }
 
 impl Strips<Line> for Rows<'_> {
-    fn are_stored(&self) -> bool {
-        false
-    }
-
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         scratch.clear();
@@ -73,10 +69,6 @@ impl Strips<Line> for Rows<'_> {
 }
 
 impl Strips<PairLine> for Rows<'_> {
-    fn are_stored(&self) -> bool {
-        false
-    }
-
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         scratch.clear();

@@ -59,8 +59,10 @@ pub(super) trait Strips<L>: Sync {
     /// Some of a part: as it is stored, or made in `scratch`. Must be `#[inline(always)]`.
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<L>) -> &'a [L];
 
-    /// Whether strips are read where they are stored.
-    fn are_stored(&self) -> bool;
+    /// Whether strips are read where they are stored, and need not be made.
+    fn are_stored(&self) -> bool {
+        false
+    }
 
     /// Where the values lie that a strip is made of, if that is one place.
     fn addresses(&self, _part: usize, _depth: Range<usize>) -> Range<usize> {

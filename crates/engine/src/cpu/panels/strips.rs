@@ -63,10 +63,6 @@ impl Backward<'_> {
 }
 
 impl Strips<Line> for Backward<'_> {
-    fn are_stored(&self) -> bool {
-        false
-    }
-
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         scratch.clear();
@@ -90,10 +86,6 @@ impl Strips<Line> for Backward<'_> {
 }
 
 impl Strips<PairLine> for Backward<'_> {
-    fn are_stored(&self) -> bool {
-        false
-    }
-
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         scratch.clear();

@@ -6,8 +6,6 @@ use super::*;
 use crate::Device;
 use crate::check::numbers;
 
-const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
-
 /// Three loops: `y = start + 0.5 x Wᵀ`.
 fn slow_forward(w: &[f32], x: &[f32], inputs: usize, outputs: Range<usize>, y: &mut [f32]) {
     let width = outputs.len();
@@ -185,7 +183,7 @@ fn products_of_changing_operands_agree_with_three_loops_on_every_instruction_set
     for (n, rows, cols) in [(1, 1, 1), (3, 6, 32), (65, 13, 33), (515, 31, 7), (1030, 12, 70), (0, 2, 3)] {
         let (a, b, before) = (numbers(1, n * (rows + 5)), numbers(2, n * (cols + 3)), numbers(3, rows * cols));
         let (a, b) = (RowsView::columns(&a, rows + 5, 2..2 + rows), RowsView::columns(&b, cols + 3, 3..3 + cols));
-        for (force, precision) in arch::available().into_iter().flat_map(|force| PRECISIONS.map(|p| (force, p))) {
+        for (force, precision) in arch::available().into_iter().flat_map(|force| Precision::ALL.map(|p| (force, p))) {
             arch::with(force, || {
                 // What the kernel sees of its operands.
                 let seen = |value: f32| if as_pairs(precision) { rounded_to_bf16(value) } else { value };
@@ -241,7 +239,7 @@ fn a_row_of_a_product_does_not_depend_on_the_rows_around_it() {
     // Some blocks of rows in every precision, and one.
     let (n, few, long, short) = (1200, 400, 530, 70);
     let x = numbers(2, n * long);
-    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+    for precision in Precision::ALL {
         let down = Panels::pack(short, long, &numbers(1, short * long), precision);
         let up = Panels::pack(long, short, &numbers(1, short * long), precision);
         let forward = |x: &[f32]| {
