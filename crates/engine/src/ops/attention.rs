@@ -2,14 +2,15 @@
 //!
 //! A tree and a head of keys are one task. It transposes the tree's keys once, and then takes the queries of each segment in tiles; the
 //! scores of one tile and one head are the only table there ever is. The forward pass keeps the log-normaliser of every row
-//! and head, from which the backward pass makes the probabilities again. A query alone, as in decoding, needs no table.
+//! and head, from which the backward pass makes the probabilities again. Queries that are alone, as in decoding, go another way
+//! ([`alone`]).
+
+mod alone;
 
 use std::ops::Range;
 
-use pulp::Simd;
 use rayon::prelude::*;
 
-use crate::cpu::arch::{self, Job};
 use crate::cpu::matmul::{Into, Mat, MatMut, Threads, matmul};
 use crate::cpu::shared::SharedRows;
 use crate::cpu::simd::{self, vectorised};
@@ -206,22 +207,19 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
     let mut lse = device.scratch(n, heads.heads);
     let shared_out = SharedRows::new(out.host_mut(), n, heads.heads * heads.head_dim);
     let shared_lse = SharedRows::new(lse.host_mut(), n, heads.heads);
+    if plan.segments().iter().all(|segment| segment.queries.len() == 1) {
+        // SAFETY: both tensors are this call's.
+        unsafe { alone::forward(plan, &alone::Operands { heads, q, k, v }, shared_out, shared_lse) };
+        return Attended { out, lse };
+    }
     tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
         let (segments, kv_head) = (plan.group(task / heads.kv_heads), task % heads.kv_heads);
-        let alone = segments.iter().all(|segment| segment.queries.len() == 1);
-        if !alone {
-            scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
-        }
+        scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
         for tile in segments.iter().flat_map(tiles) {
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
                 let x = Operands { q: &q, k: &k, v: &v, heads, head };
                 // SAFETY: a segment and a head belong to one task, and their rows and columns to no other: no row is in two segments.
-                unsafe {
-                    match alone {
-                        true => forward_row(&tile, x, &mut scratch.probabilities, shared_out, shared_lse),
-                        false => forward_tile(&tile, x, scratch, shared_out, shared_lse),
-                    }
-                }
+                unsafe { forward_tile(&tile, x, scratch, shared_out, shared_lse) };
             }
         }
     });
@@ -272,67 +270,6 @@ unsafe fn forward_tile(tile: &Tile, x: Operands, scratch: &mut Scratch, out: Sha
         let out = unsafe { out.block(rows.clone(), x.q_columns()) };
         matmul(out, p, x.v.block(block.keys, x.kv_columns()), 1.0, into, Threads::One);
         into = Into::Add;
-    }
-}
-
-/// One query alone, as in decoding: dot products and scaled sums, without the overhead of small products.
-///
-/// # Safety
-/// As [`forward_tile`].
-unsafe fn forward_row(tile: &Tile, x: Operands, scores: &mut Vec<f32>, out: SharedRows, lse: SharedRows) {
-    let row = tile.rows().start;
-    scores.clear();
-    // SAFETY: passed on from the caller.
-    let (out, lse) = unsafe { (out.row(row, x.q_columns()), lse.row(row, x.head..x.head + 1)) };
-    arch::run(Alone { tile, x, scores, out, lse: &mut lse[0] });
-}
-
-/// What [`forward_row`] does.
-struct Alone<'a, 'b> {
-    tile: &'a Tile<'b>,
-    x: Operands<'a>,
-    scores: &'a mut Vec<f32>,
-    out: &'a mut [f32],
-    lse: &'a mut f32,
-}
-
-impl Job for Alone<'_, '_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { tile, x, scores, out, lse } = self;
-        let (q, q_rest) = S::as_simd_f32s(&x.q.row(tile.rows().start)[x.q_columns()]);
-        // Plain loops: a closure that is not inlined would lose the instruction set.
-        for keys in tile.keys() {
-            for key in keys {
-                let (k, k_rest) = S::as_simd_f32s(&x.k.row(key)[x.kv_columns()]);
-                let mut sums = simd.splat_f32s(0.0);
-                for (q, k) in q.iter().zip(k) {
-                    sums = simd.mul_add_e_f32s(*q, *k, sums);
-                }
-                let mut score = simd.reduce_sum_f32s(sums);
-                for (q, k) in q_rest.iter().zip(k_rest) {
-                    score += q * k;
-                }
-                scores.push(x.heads.scale * score);
-            }
-        }
-        *lse = softmax(scores);
-        out.fill(0.0);
-        let (out, out_rest) = S::as_mut_simd_f32s(out);
-        let mut number = 0;
-        for keys in tile.keys() {
-            for key in keys {
-                let (p, (v, v_rest)) = (scores[number], S::as_simd_f32s(&x.v.row(key)[x.kv_columns()]));
-                let factor = simd.splat_f32s(p);
-                for (out, v) in out.iter_mut().zip(v) {
-                    *out = simd.mul_add_e_f32s(factor, *v, *out);
-                }
-                for (out, v) in out_rest.iter_mut().zip(v_rest) {
-                    *out += p * v;
-                }
-                number += 1;
-            }
-        }
     }
 }
 

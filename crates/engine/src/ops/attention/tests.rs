@@ -1,6 +1,7 @@
 use super::*;
 use crate::TreeLayout;
 use crate::check::{gradient, tensor, weighted_sum};
+use crate::cpu::arch;
 
 const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.6 };
 
@@ -94,5 +95,50 @@ fn long_segments_go_in_tiles_and_agree_with_short_ones() {
     let db = backward(&chain.attention_plan(), HEADS, &qkv, &b, &c);
     for (a, b) in da.host().iter().zip(db.host()) {
         assert!((a - b).abs() < 1e-4);
+    }
+}
+
+/// Decoding: draws that share a prompt and follow one another's tokens in a cache, on every instruction set.
+#[test]
+fn queries_alone_attend_by_the_definition() {
+    for (head_dim, kv_heads) in [(20, 2), (16, 4), (3, 1)] {
+        let heads = Heads { heads: 4, kv_heads, head_dim, scale: 0.3 };
+        // Longer than a turn; seen in part, in pieces that do not follow one another, and by a draw without a prompt.
+        let contexts = [vec![0..70, 80..83], vec![0..70, 90..90], vec![0..41, 60..62, 100..139], vec![]];
+        let mut plan = AttentionPlan::default();
+        let segment = |(query, context): (usize, &Vec<Range<usize>>)| AttentionSegment {
+            queries: query..query + 1,
+            context: context.clone(),
+            own: 140 + query,
+        };
+        plan.add_group(contexts.iter().enumerate().map(segment));
+        let (q, cache) = (tensor(6, 4, 4 * head_dim), tensor(7, 150, 2 * kv_heads * head_dim));
+        let width = kv_heads * head_dim;
+        let expected = |row: usize, head: usize| -> Vec<f32> {
+            let own = [140 + row..141 + row];
+            let keys: Vec<usize> = contexts[row].iter().chain(&own).cloned().flatten().collect();
+            let columns = head / (4 / kv_heads) * head_dim..;
+            let score = |key: &usize| -> f32 {
+                let q = &q.row(row)[heads.of(head)];
+                q.iter().zip(&cache.row(*key)[columns.clone()]).map(|(q, k)| q * k).sum()
+            };
+            let weights: Vec<f32> = keys.iter().map(|key| (0.3 * score(key)).exp()).collect();
+            let total: f32 = weights.iter().sum();
+            let value = |key: usize, c: usize| cache.row(key)[width + columns.start + c];
+            let mixed = |c| keys.iter().zip(&weights).map(|(key, w)| w / total * value(*key, c)).sum();
+            (0..head_dim).map(mixed).chain([total.ln()]).collect()
+        };
+        for force in arch::available() {
+            arch::with(force, || {
+                let (k, v) = (cache.columns(0..width), cache.columns(width..2 * width));
+                let attended = forward(&plan, heads, q.view(), k, v);
+                for (row, head) in (0..4).flat_map(|row| (0..4).map(move |head| (row, head))) {
+                    let found = attended.out.row(row)[heads.of(head)].iter().chain([&attended.lse.row(row)[head]]);
+                    for (found, expected) in found.zip(expected(row, head)) {
+                        assert!((found - expected).abs() < 1e-5, "query {row}, head {head}: {found} {expected}");
+                    }
+                }
+            });
+        }
     }
 }
