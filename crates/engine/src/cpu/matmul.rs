@@ -6,9 +6,9 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use crate::threads::share;
 use pulp::Simd;
 use pulp::bytemuck::Zeroable;
-use rayon::prelude::*;
 
 use super::arch::{self, Job};
 
@@ -172,10 +172,14 @@ pub(crate) fn matmul(c: MatMut, a: Mat, b: Mat, scale: f32, into: Into, threads:
     }
     let blocks: Vec<Block> = c.blocks().collect();
     let (a, b) = (Shared(a), Shared(b));
-    blocks.into_par_iter().for_each(|block| {
-        let (Shared(a), Shared(b)) = (&a, &b);
-        arch::run(Product { c: block.c, a: a.rows_range(block.rows), b: b.columns(block.columns), scale, into });
-    });
+    share(
+        blocks.into_iter(),
+        || (),
+        |(), block| {
+            let (Shared(a), Shared(b)) = (&a, &b);
+            arch::run(Product { c: block.c, a: a.rows_range(block.rows), b: b.columns(block.columns), scale, into });
+        },
+    );
 }
 
 /// An operand that several threads read.

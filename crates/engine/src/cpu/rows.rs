@@ -1,9 +1,8 @@
 //! Rows spread over threads.
 
-use rayon::prelude::*;
-
 use super::simd::vectorised;
 use crate::tensor::Tensor;
+use crate::threads::share;
 
 /// Numbers below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 16 * 1024;
@@ -36,7 +35,7 @@ pub(crate) fn for_each(out: &mut Tensor, f: impl Fn(usize, &mut [f32]) + Sync + 
     if step >= rows {
         task((0, out.host_mut()));
     } else {
-        out.host_mut().par_chunks_mut(step * cols).enumerate().for_each(task);
+        share(out.host_mut().chunks_mut(step * cols).enumerate(), || (), |(), item| task(item));
     }
 }
 
@@ -62,8 +61,8 @@ pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &m
     if step >= rows {
         return task((0, (a.host_mut(), b.host_mut())));
     }
-    let chunks = a.host_mut().par_chunks_mut(step * a_cols).zip(b.host_mut().par_chunks_mut(step * b_cols));
-    chunks.enumerate().for_each(task);
+    let chunks = a.host_mut().chunks_mut(step * a_cols).zip(b.host_mut().chunks_mut(step * b_cols));
+    share(chunks.enumerate(), || (), |(), item| task(item));
 }
 
 /// Calls `f(row number, row, value)` for every row of a tensor and the value that belongs to it.
@@ -75,13 +74,19 @@ pub(crate) fn for_each_with<T: Send>(
     let cols = tensor.cols();
     assert_eq!(tensor.rows(), values.len());
     let together = rows_per_task(tensor.rows(), cols);
-    let rows = tensor.host_mut().par_chunks_mut(cols.max(1)).zip(values).enumerate();
-    rows.with_min_len(together).for_each(|(i, (row, value))| {
-        vectorised(
-            #[inline(always)]
-            || f(i, row, value),
-        );
-    });
+    let chunks = tensor.host_mut().chunks_mut((together * cols).max(1)).zip(values.chunks_mut(together)).enumerate();
+    share(
+        chunks,
+        || (),
+        |(), (task, (rows, values))| {
+            for (i, (row, value)) in rows.chunks_mut(cols.max(1)).zip(values).enumerate() {
+                vectorised(
+                    #[inline(always)]
+                    || f(task * together + i, row, value),
+                );
+            }
+        },
+    );
 }
 
 /// Sums `f(row number, accumulator)` over rows: each fixed block of rows adds into an accumulator of its own, and
@@ -89,21 +94,21 @@ pub(crate) fn for_each_with<T: Send>(
 pub(crate) fn accumulate(into: &mut [f32], rows: usize, f: impl Fn(usize, &mut [f32]) + Sync + Send) {
     const BLOCK: usize = 64;
     let width = into.len();
-    let blocks: Vec<Vec<f32>> = (0..rows.div_ceil(BLOCK))
-        .into_par_iter()
-        .map(|block| {
-            let mut sums = vec![0.0; width];
+    let mut blocks = vec![vec![0.0; width]; rows.div_ceil(BLOCK)];
+    share(
+        blocks.iter_mut().enumerate(),
+        || (),
+        |(), (block, sums)| {
             vectorised(
                 #[inline(always)]
                 || {
                     for row in block * BLOCK..rows.min((block + 1) * BLOCK) {
-                        f(row, &mut sums);
+                        f(row, sums);
                     }
                 },
             );
-            sums
-        })
-        .collect();
+        },
+    );
     for block in blocks {
         for (total, value) in into.iter_mut().zip(block) {
             *total += value;

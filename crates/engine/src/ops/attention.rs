@@ -9,12 +9,11 @@ mod alone;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::cpu::matmul::{Into, Mat, MatMut, Threads, matmul};
 use crate::cpu::shared::SharedRows;
 use crate::cpu::simd::{self, vectorised};
 use crate::layout::{AttentionPlan, AttentionSegment};
+use crate::threads::share;
 use crate::{Columns, Tensor};
 
 /// Query rows of one tile.
@@ -189,13 +188,18 @@ struct Scratch {
     d_scores: Vec<f32>,
 }
 
-/// A group and a key head each, as many together as are worth a thread.
-fn tasks(plan: &AttentionPlan, heads: Heads) -> impl IndexedParallelIterator<Item = usize> {
+/// Calls `f(scratch, segments, key head)` for every group and key head, as many together as are worth a thread.
+fn for_each_task(plan: &AttentionPlan, heads: Heads, f: impl Fn(&mut Scratch, &[AttentionSegment], usize) + Sync) {
     let seen = |segment: &AttentionSegment| segment.keys().map(|keys| keys.len()).sum::<usize>();
     let pairs: usize = plan.segments().iter().map(|segment| segment.queries.len() * seen(segment)).sum();
     let groups = plan.groups().len();
     let per_group = pairs * heads.group() * heads.head_dim / groups.max(1);
-    (0..groups * heads.kv_heads).into_par_iter().with_min_len(WORTH_A_THREAD.div_ceil(per_group + 1))
+    let (count, together) = (groups * heads.kv_heads, WORTH_A_THREAD.div_ceil(per_group + 1));
+    share((0..count).step_by(together), Scratch::default, |scratch, first| {
+        for task in first..count.min(first + together) {
+            f(scratch, plan.group(task / heads.kv_heads), task % heads.kv_heads);
+        }
+    });
 }
 
 /// `out = softmax(scale q kᵀ) v` over the keys that the plan lets each query see.
@@ -212,8 +216,7 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
         unsafe { alone::forward(plan, &alone::Operands { heads, q, k, v }, shared_out, shared_lse) };
         return Attended { out, lse };
     }
-    tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
-        let (segments, kv_head) = (plan.group(task / heads.kv_heads), task % heads.kv_heads);
+    for_each_task(plan, heads, |scratch, segments, kv_head| {
         scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
         for tile in segments.iter().flat_map(tiles) {
             for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
@@ -309,8 +312,7 @@ pub fn backward(plan: &AttentionPlan, heads: Heads, qkv: &Tensor, attended: &Att
     let (q, k, v) = (qkv.columns(heads.q_columns()), qkv.columns(heads.k_columns()), qkv.columns(heads.v_columns()));
     let d_qkv = SharedRows::new(gradients.host_mut(), n, heads.qkv_width());
     // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
-    tasks(plan, heads).for_each_init(Scratch::default, |scratch, task| {
-        let (segments, kv_head) = (plan.group(task / heads.kv_heads), task % heads.kv_heads);
+    for_each_task(plan, heads, |scratch, segments, kv_head| {
         for segment in segments {
             // SAFETY: groups share no rows, as just asserted, and the columns of a key head and its query heads are this task's.
             unsafe { clear(segment.queries.clone(), heads, kv_head, d_qkv) };

@@ -355,7 +355,7 @@ fn train(reader: &mut Reader) -> TrainSection {
         steps: reader.required("train.steps", 1, COUNT),
         seed: reader.required("train.seed", 0, SEED),
         tokens_per_step: reader.or("train.tokens_per_step", 8192, COUNT),
-        tokens_per_pass: reader.or("train.tokens_per_pass", 4096, WHOLE),
+        tokens_per_pass: reader.or("train.tokens_per_pass", 1024, WHOLE),
         recompute: reader.or("train.recompute", false, BOOL),
         checkpoint_every: reader.or("train.checkpoint_every", 200, COUNT),
         threads: reader.or("train.threads", 0, WHOLE),

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
-use rayon::prelude::*;
 
 use super::kernel::with_height;
 use super::native;
 use crate::cpu::arch;
+use crate::threads::share;
 use crate::{Device, Tensor};
 
 /// Values below which a second thread costs more than it saves.
@@ -102,10 +102,7 @@ impl<T: Pod + Send> RowTiles<T> {
             parts.push((tiles, part));
             rest = after;
         }
-        match parts.len() {
-            0 | 1 => parts.into_iter().for_each(|(tiles, part)| fill(tiles, part)),
-            _ => parts.into_par_iter().for_each(|(tiles, part)| fill(tiles, part)),
-        }
+        share(parts.into_iter(), || (), |(), (tiles, part)| fill(tiles, part));
         Self { values, tiles, kind: PhantomData }
     }
 

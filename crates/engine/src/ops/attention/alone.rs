@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use pulp::Simd;
-use rayon::prelude::*;
 
 use super::{Heads, WORTH_A_THREAD, softmax};
 use crate::Columns;
 use crate::cpu::arch::{self, Job};
 use crate::cpu::shared::SharedRows;
 use crate::layout::{AttentionPlan, AttentionSegment};
+use crate::threads::share;
 
 /// Key rows that one query takes before the next query has its turn.
 const TURN: usize = 32;
@@ -38,9 +38,11 @@ pub(super) unsafe fn forward(plan: &AttentionPlan, operands: &Operands, out: Sha
         plan.groups().flat_map(|group| group.chunks(group.len().div_ceil(threads).max(1))).collect();
     let pairs: usize = plan.segments().iter().map(number_of_keys).sum();
     let per_part = pairs * operands.heads.heads * operands.heads.head_dim / parts.len().max(1);
-    let parts = parts.into_par_iter().with_min_len(WORTH_A_THREAD.div_ceil(per_part + 1));
-    parts.for_each_init(Vec::new, |scores, queries| {
-        arch::run(Alone { queries, operands, scores, out, lse });
+    let together = WORTH_A_THREAD.div_ceil(per_part + 1);
+    share(parts.chunks(together), Vec::new, |scores, parts| {
+        for queries in parts {
+            arch::run(Alone { queries, operands, scores, out, lse });
+        }
     });
 }
 

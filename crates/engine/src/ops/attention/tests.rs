@@ -115,8 +115,7 @@ fn queries_alone_attend_by_the_definition() {
         let (q, cache) = (tensor(6, 4, 4 * head_dim), tensor(7, 150, 2 * kv_heads * head_dim));
         let width = kv_heads * head_dim;
         let expected = |row: usize, head: usize| -> Vec<f32> {
-            let own = [140 + row..141 + row];
-            let keys: Vec<usize> = contexts[row].iter().chain(&own).cloned().flatten().collect();
+            let keys: Vec<usize> = contexts[row].iter().cloned().flatten().chain([140 + row]).collect();
             let columns = head / (4 / kv_heads) * head_dim..;
             let score = |key: &usize| -> f32 {
                 let q = &q.row(row)[heads.of(head)];
