@@ -38,7 +38,11 @@ struct Inside;
 impl Inside {
     /// `None` if it is already.
     fn enter() -> Option<Self> {
-        (!INSIDE.replace(true)).then_some(Self)
+        // Made only if it is wanted: dropping it ends what another stands for.
+        match INSIDE.replace(true) {
+            true => None,
+            false => Some(Self),
+        }
     }
 }
 
@@ -128,14 +132,25 @@ mod tests {
         assert!(on_threads(|| rayon::current_thread_index().is_some()));
     }
 
+    #[test]
+    fn a_thread_is_in_one_pass_until_that_one_ends() {
+        let inside = Inside::enter();
+        assert!(inside.is_some());
+        for _ in 0..2 {
+            assert!(Inside::enter().is_none());
+        }
+        drop(inside);
+        assert!(Inside::enter().is_some());
+    }
+
     /// Two passes that begin at once, each of which is to be helped by the other's thread.
     #[test]
     fn passes_do_not_wait_for_each_other() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
-        let pass = || on_threads(|| (0..200).for_each(|_| share(0..4, || (), |(), _| std::thread::yield_now())));
+        let pass = || on_threads(|| (0..5).for_each(|_| share(0..4, || (), |(), _| std::thread::yield_now())));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| pool.install(pass));
+                scope.spawn(|| (0..500).for_each(|_| pool.install(pass)));
             }
         });
     }
