@@ -88,6 +88,29 @@ where
     });
 }
 
+/// [`share`] of items that need no state.
+pub(crate) fn for_each<I>(items: I, f: impl Fn(I::Item) + Sync)
+where
+    I: ExactSizeIterator,
+    I::Item: Send,
+{
+    share(items, || (), |(), item| f(item));
+}
+
+/// [`share`] of the numbers below `count`, so many neighbours together.
+pub(crate) fn share_numbers<T>(
+    count: usize,
+    together: usize,
+    init: impl Fn() -> T + Sync,
+    f: impl Fn(&mut T, usize) + Sync,
+) {
+    share((0..count).step_by(together), init, |state, first| {
+        for number in first..count.min(first + together) {
+            f(state, number);
+        }
+    });
+}
+
 /// Items that are left of one thread's.
 type Part<T> = Mutex<VecDeque<T>>;
 

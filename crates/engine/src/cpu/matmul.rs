@@ -6,11 +6,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::threads::share;
 use pulp::Simd;
 use pulp::bytemuck::Zeroable;
 
 use super::arch::{self, Job};
+use crate::threads;
 
 /// Rows of the register tile.
 const TALL: usize = 6;
@@ -172,14 +172,10 @@ pub(crate) fn matmul(c: MatMut, a: Mat, b: Mat, scale: f32, into: Into, threads:
     }
     let blocks: Vec<Block> = c.blocks().collect();
     let (a, b) = (Shared(a), Shared(b));
-    share(
-        blocks.into_iter(),
-        || (),
-        |(), block| {
-            let (Shared(a), Shared(b)) = (&a, &b);
-            arch::run(Product { c: block.c, a: a.rows_range(block.rows), b: b.columns(block.columns), scale, into });
-        },
-    );
+    threads::for_each(blocks.into_iter(), |block| {
+        let (Shared(a), Shared(b)) = (&a, &b);
+        arch::run(Product { c: block.c, a: a.rows_range(block.rows), b: b.columns(block.columns), scale, into });
+    });
 }
 
 /// An operand that several threads read.

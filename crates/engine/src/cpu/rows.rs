@@ -2,7 +2,7 @@
 
 use super::simd::vectorised;
 use crate::tensor::Tensor;
-use crate::threads::share;
+use crate::threads;
 
 /// Numbers below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 16 * 1024;
@@ -32,11 +32,7 @@ pub(crate) fn for_each(out: &mut Tensor, f: impl Fn(usize, &mut [f32]) + Sync + 
             },
         );
     };
-    if step >= rows {
-        task((0, out.host_mut()));
-    } else {
-        share(out.host_mut().chunks_mut(step * cols).enumerate(), || (), |(), item| task(item));
-    }
+    threads::for_each(out.host_mut().chunks_mut(step * cols).enumerate(), task);
 }
 
 /// Calls `f(row number, row of a, row of b)` for every row of two tensors with as many rows.
@@ -58,11 +54,8 @@ pub(crate) fn for_each_pair(a: &mut Tensor, b: &mut Tensor, f: impl Fn(usize, &m
             },
         );
     };
-    if step >= rows {
-        return task((0, (a.host_mut(), b.host_mut())));
-    }
     let chunks = a.host_mut().chunks_mut(step * a_cols).zip(b.host_mut().chunks_mut(step * b_cols));
-    share(chunks.enumerate(), || (), |(), item| task(item));
+    threads::for_each(chunks.enumerate(), task);
 }
 
 /// Calls `f(row number, row, value)` for every row of a tensor and the value that belongs to it.
@@ -75,18 +68,14 @@ pub(crate) fn for_each_with<T: Send>(
     assert_eq!(tensor.rows(), values.len());
     let together = rows_per_task(tensor.rows(), cols);
     let chunks = tensor.host_mut().chunks_mut((together * cols).max(1)).zip(values.chunks_mut(together)).enumerate();
-    share(
-        chunks,
-        || (),
-        |(), (task, (rows, values))| {
-            for (i, (row, value)) in rows.chunks_mut(cols.max(1)).zip(values).enumerate() {
-                vectorised(
-                    #[inline(always)]
-                    || f(task * together + i, row, value),
-                );
-            }
-        },
-    );
+    threads::for_each(chunks, |(task, (rows, values))| {
+        for (i, (row, value)) in rows.chunks_mut(cols.max(1)).zip(values).enumerate() {
+            vectorised(
+                #[inline(always)]
+                || f(task * together + i, row, value),
+            );
+        }
+    });
 }
 
 /// Sums `f(row number, accumulator)` over rows: each fixed block of rows adds into an accumulator of its own, and
@@ -95,20 +84,16 @@ pub(crate) fn accumulate(into: &mut [f32], rows: usize, f: impl Fn(usize, &mut [
     const BLOCK: usize = 64;
     let width = into.len();
     let mut blocks = vec![vec![0.0; width]; rows.div_ceil(BLOCK)];
-    share(
-        blocks.iter_mut().enumerate(),
-        || (),
-        |(), (block, sums)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for row in block * BLOCK..rows.min((block + 1) * BLOCK) {
-                        f(row, sums);
-                    }
-                },
-            );
-        },
-    );
+    threads::for_each(blocks.iter_mut().enumerate(), |(block, sums)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for row in block * BLOCK..rows.min((block + 1) * BLOCK) {
+                    f(row, sums);
+                }
+            },
+        );
+    });
     for block in blocks {
         for (total, value) in into.iter_mut().zip(block) {
             *total += value;

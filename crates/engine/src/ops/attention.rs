@@ -13,7 +13,7 @@ use crate::cpu::matmul::{Into, Mat, MatMut, Threads, matmul};
 use crate::cpu::shared::SharedRows;
 use crate::cpu::simd::{self, vectorised};
 use crate::layout::{AttentionPlan, AttentionSegment};
-use crate::threads::share;
+use crate::threads::share_numbers;
 use crate::{Columns, Tensor};
 
 /// Query rows of one tile.
@@ -195,10 +195,8 @@ fn for_each_task(plan: &AttentionPlan, heads: Heads, f: impl Fn(&mut Scratch, &[
     let groups = plan.groups().len();
     let per_group = pairs * heads.group() * heads.head_dim / groups.max(1);
     let (count, together) = (groups * heads.kv_heads, WORTH_A_THREAD.div_ceil(per_group + 1));
-    share((0..count).step_by(together), Scratch::default, |scratch, first| {
-        for task in first..count.min(first + together) {
-            f(scratch, plan.group(task / heads.kv_heads), task % heads.kv_heads);
-        }
+    share_numbers(count, together, Scratch::default, |scratch, task| {
+        f(scratch, plan.group(task / heads.kv_heads), task % heads.kv_heads);
     });
 }
 

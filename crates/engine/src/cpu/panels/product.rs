@@ -9,7 +9,7 @@ use super::tiles::RowTiles;
 use super::{Target, WIDTH};
 use crate::cpu::arch;
 use crate::cpu::simd::vectorised;
-use crate::threads::share;
+use crate::threads::share_numbers;
 
 /// Bytes of a strip that all rows pass over at once, so that it stays in the second-level cache.
 const STRIP: usize = 64 * 1024;
@@ -101,8 +101,7 @@ pub(super) fn multiply<'a, X: Step>(
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
-    let count = blocks.len() * shape.parts;
-    let task = |scratch: &mut Vec<X::Line>, task: usize| {
+    share_numbers(blocks.len() * shape.parts, together, Vec::new, |scratch: &mut Vec<X::Line>, task| {
         let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
@@ -118,8 +117,5 @@ pub(super) fn multiply<'a, X: Step>(
             X::run(PanelProduct { lines, x, tiles, steps, y: y.rows, columns: columns.clone(), start, ahead });
             start = Start::There;
         }
-    };
-    share((0..count).step_by(together), Vec::new, |scratch, first| {
-        (first..count.min(first + together)).for_each(|number| task(scratch, number));
     });
 }

@@ -8,8 +8,7 @@ use pulp::bytemuck::{Pod, cast_slice, cast_slice_mut};
 use super::kernel::with_height;
 use super::native;
 use crate::cpu::arch;
-use crate::threads::share;
-use crate::{Device, Tensor};
+use crate::{Device, Tensor, threads};
 
 /// Values below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 16;
@@ -102,7 +101,7 @@ impl<T: Pod + Send> RowTiles<T> {
             parts.push((tiles, part));
             rest = after;
         }
-        share(parts.into_iter(), || (), |(), (tiles, part)| fill(tiles, part));
+        threads::for_each(parts.into_iter(), |(tiles, part)| fill(tiles, part));
         Self { values, tiles, kind: PhantomData }
     }
 

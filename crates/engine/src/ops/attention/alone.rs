@@ -13,7 +13,7 @@ use crate::Columns;
 use crate::cpu::arch::{self, Job};
 use crate::cpu::shared::SharedRows;
 use crate::layout::{AttentionPlan, AttentionSegment};
-use crate::threads::share;
+use crate::threads::share_numbers;
 
 /// Key rows that one query takes before the next query has its turn.
 const TURN: usize = 32;
@@ -39,10 +39,8 @@ pub(super) unsafe fn forward(plan: &AttentionPlan, operands: &Operands, out: Sha
     let pairs: usize = plan.segments().iter().map(number_of_keys).sum();
     let per_part = pairs * operands.heads.heads * operands.heads.head_dim / parts.len().max(1);
     let together = WORTH_A_THREAD.div_ceil(per_part + 1);
-    share(parts.chunks(together), Vec::new, |scores, parts| {
-        for queries in parts {
-            arch::run(Alone { queries, operands, scores, out, lse });
-        }
+    share_numbers(parts.len(), together, Vec::new, |scores, part| {
+        arch::run(Alone { queries: parts[part], operands, scores, out, lse });
     });
 }
 
