@@ -87,13 +87,17 @@ pub fn forward(activation: Activation, x: &Tensor) -> Tensor {
     y
 }
 
-/// `dx = f'(x) dy`, in place of dy.
-pub fn backward(activation: Activation, x: &Tensor, dy: &mut Tensor) {
-    with_function!(activation, f => rows::for_each(dy, #[inline(always)] |row, dy| {
-        for (dy, x) in dy.iter_mut().zip(x.row(row)) {
-            *dy *= f(*x).1;
+/// The gradient of x, `f'(x) dy`, in place of dy, and `f(x)` again, which is made of the same exponential.
+pub fn backward(activation: Activation, x: &Tensor, dy: &mut Tensor) -> Tensor {
+    let mut y = x.device().scratch(x.rows(), x.cols());
+    with_function!(activation, f => rows::for_each_pair(dy, &mut y, #[inline(always)] |row, dy, y| {
+        for ((dy, y), x) in dy.iter_mut().zip(y).zip(x.row(row)) {
+            let (value, slope) = f(*x);
+            *dy *= slope;
+            *y = value;
         }
     }));
+    y
 }
 
 /// `y = f(gate) up`, where x holds gate and up side by side: `[n, 2 d] -> [n, d]`.
@@ -109,17 +113,18 @@ pub fn gated_forward(activation: Activation, x: &Tensor) -> Tensor {
     y
 }
 
-/// The gradient of gate and up side by side: dy `[n, d] -> [n, 2 d]`.
-pub fn gated_backward(activation: Activation, x: &Tensor, dy: &Tensor) -> Tensor {
+/// The gradient of gate and up side by side, and `f(gate) up` again, in place of dy: dy `[n, d] -> [n, 2 d]`.
+pub fn gated_backward(activation: Activation, x: &Tensor, dy: &mut Tensor) -> Tensor {
     let width = dy.cols();
     let mut dx = x.device().scratch(x.rows(), 2 * width);
-    with_function!(activation, f => rows::for_each(&mut dx, #[inline(always)] |row, dx| {
+    with_function!(activation, f => rows::for_each_pair(&mut dx, dy, #[inline(always)] |row, dx, dy| {
         let (gate, up) = x.row(row).split_at(width);
         let (d_gate, d_up) = dx.split_at_mut(width);
-        for (((dg, du), dy), (gate, up)) in d_gate.iter_mut().zip(d_up).zip(dy.row(row)).zip(gate.iter().zip(up)) {
+        for (((dg, du), dy), (gate, up)) in d_gate.iter_mut().zip(d_up).zip(dy).zip(gate.iter().zip(up)) {
             let (value, slope) = f(*gate);
-            *dg = dy * up * slope;
-            *du = dy * value;
+            *dg = *dy * up * slope;
+            *du = *dy * value;
+            *dy = value * up;
         }
     }));
     dx
@@ -141,7 +146,8 @@ mod tests {
                 x.host_mut().iter_mut().for_each(|x| *x += 0.1f32.copysign(*x));
             }
             let mut dx = c.clone();
-            backward(activation, &x, &mut dx);
+            let y = backward(activation, &x, &mut dx);
+            assert_eq!(y.host(), forward(activation, &x).host());
             gradient(&x, &dx, |x| weighted_sum(&forward(activation, x), &c));
         }
     }
@@ -150,7 +156,9 @@ mod tests {
     fn gated_passes_finite_differences() {
         for activation in [Activation::Silu, Activation::GeluTanh] {
             let (x, c) = (tensor(1, 3, 20), tensor(2, 3, 10));
-            let dx = gated_backward(activation, &x, &c);
+            let mut y = c.clone();
+            let dx = gated_backward(activation, &x, &mut y);
+            assert_eq!(y.host(), gated_forward(activation, &x).host());
             gradient(&x, &dx, |x| weighted_sum(&gated_forward(activation, x), &c));
         }
     }

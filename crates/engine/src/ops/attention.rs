@@ -1,11 +1,12 @@
 //! Causal attention over a packed token tree, or over a cache.
 //!
-//! A tree and a head of keys are one task. It transposes the tree's keys once, and then takes the queries of each segment in tiles; the
-//! scores of one tile and one head are the only table there ever is. The forward pass keeps the log-normaliser of every row
+//! A tree and a head of keys are one task. It gathers the tree's keys and values once, and then takes the queries of each segment in tiles;
+//! the scores of one tile and one head are the only table there ever is. The forward pass keeps the log-normaliser of every row
 //! and head, from which the backward pass makes the probabilities again. Queries that are alone, as in decoding, go another way
 //! ([`alone`]).
 
 mod alone;
+mod gathered;
 
 use std::ops::Range;
 
@@ -15,9 +16,10 @@ use crate::cpu::simd::{self, vectorised};
 use crate::layout::{AttentionPlan, AttentionSegment};
 use crate::threads::share_numbers;
 use crate::{Columns, Tensor};
+use gathered::{Gathered, Transposed};
 
 /// Query rows of one tile.
-const TILE: usize = 48;
+const TILE: usize = 24;
 /// Multiplications of queries with keys below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 15;
 /// Every run of keys begins at a multiple of so many columns of a tile's table, so that products need no masks: one vector.
@@ -60,6 +62,11 @@ impl Heads {
 
     fn group(&self) -> usize {
         self.heads / self.kv_heads
+    }
+
+    /// The query heads that look at a key head.
+    fn reading(&self, kv_head: usize) -> Range<usize> {
+        kv_head * self.group()..(kv_head + 1) * self.group()
     }
 
     fn of(&self, head: usize) -> Range<usize> {
@@ -133,57 +140,25 @@ fn tiles(segment: &AttentionSegment) -> impl Iterator<Item = Tile<'_>> {
     (0..len).step_by(TILE).map(move |start| Tile { segment, range: start..len.min(start + TILE) })
 }
 
-/// Transposed keys or values of one head: a product of queries with them reads rows.  `[head_dim, rows]`
-#[derive(Default)]
-struct Transposed {
-    values: Vec<f32>,
-    /// Which rows there are.
-    rows: Range<usize>,
-    stride: usize,
-}
-
-impl Transposed {
-    /// Takes the rows that some segments' keys span.
-    fn fill(&mut self, x: &Columns, columns: Range<usize>, rows: Range<usize>) {
-        // Whole vectors are read from any row on, and so past the last one.
-        self.stride = rows.len() + LANES;
-        self.rows = rows;
-        self.values.resize(columns.len() * self.stride, 0.0);
-        let Self { values, rows, stride } = self;
-        vectorised(
-            #[inline(always)]
-            || {
-                for group in rows.clone().step_by(LANES) {
-                    let group = group..rows.end.min(group + LANES);
-                    for (c, to) in values.chunks_exact_mut(*stride).enumerate() {
-                        let to = &mut to[group.start - rows.start..group.end - rows.start];
-                        for (to, row) in to.iter_mut().zip(group.clone()) {
-                            *to = x.row(row)[columns.start + c];
-                        }
-                    }
-                }
-            },
-        );
-    }
-
-    /// Some rows, rounded up to whole vectors.  `[head_dim, rows]`
-    fn mat(&self, rows: &Range<usize>) -> Mat<'_> {
-        let first = rows.start - self.rows.start;
-        let columns = first..first + rows.len().next_multiple_of(LANES);
-        Mat::new(&self.values, self.values.len() / self.stride, self.stride).columns(columns)
-    }
-}
-
 /// The rows from the first to the last key that some segments see.
 fn span<'a>(segments: impl Iterator<Item = &'a AttentionSegment>) -> Range<usize> {
     let ranges = segments.flat_map(AttentionSegment::keys);
     ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
 }
 
+/// What a task works with. A head's keys are `[keys, head_dim]`, transposed `[head_dim, keys]`.
 #[derive(Default)]
 struct Scratch {
-    keys: Transposed,
-    values: Transposed,
+    keys: Gathered,
+    keys_transposed: Transposed,
+    values: Gathered,
+    values_transposed: Transposed,
+    d_keys: Gathered,
+    d_values: Gathered,
+    /// Queries of a tile, and the gradients of what they became.  `[tile rows, head_dim]`
+    q: Gathered,
+    d_out: Gathered,
+    /// Tables of a tile.  `[tile rows, tile width]`
     probabilities: Vec<f32>,
     d_scores: Vec<f32>,
 }
@@ -215,10 +190,12 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
         return Attended { out, lse };
     }
     for_each_task(plan, heads, |scratch, segments, kv_head| {
-        scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
+        let keys = span(segments.iter());
+        scratch.keys_transposed.fill(&k, keys.clone(), heads.of(kv_head));
+        scratch.values.fill(&v, keys, heads.of(kv_head));
         for tile in segments.iter().flat_map(tiles) {
-            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-                let x = Operands { q: &q, k: &k, v: &v, heads, head };
+            for head in heads.reading(kv_head) {
+                let x = Operands { q: &q, heads, head };
                 // SAFETY: a segment and a head belong to one task, and their rows and columns to no other: no row is in two segments.
                 unsafe { forward_tile(&tile, x, scratch, shared_out, shared_lse) };
             }
@@ -230,19 +207,13 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
 #[derive(Clone, Copy)]
 struct Operands<'a> {
     q: &'a Columns<'a>,
-    k: &'a Columns<'a>,
-    v: &'a Columns<'a>,
     heads: Heads,
     head: usize,
 }
 
 impl Operands<'_> {
-    fn q_columns(&self) -> Range<usize> {
+    fn columns(&self) -> Range<usize> {
         self.heads.of(self.head)
-    }
-
-    fn kv_columns(&self) -> Range<usize> {
-        self.heads.of(self.head / self.heads.group())
     }
 }
 
@@ -250,9 +221,8 @@ impl Operands<'_> {
 /// No other task may touch the tile's rows in the head's columns of `out` and `lse`.
 unsafe fn forward_tile(tile: &Tile, x: Operands, scratch: &mut Scratch, out: SharedRows, lse: SharedRows) {
     let (rows, width) = (tile.rows(), tile.width());
-    let Scratch { keys, probabilities, .. } = scratch;
-    let q = x.q.block(rows.clone(), x.q_columns());
-    score(tile, q, keys, x.heads.scale, probabilities);
+    let Scratch { keys_transposed, values, probabilities, .. } = scratch;
+    score(tile, x.q.block(rows.clone(), x.columns()), keys_transposed, x.heads.scale, probabilities);
     vectorised(
         #[inline(always)]
         || {
@@ -268,8 +238,8 @@ unsafe fn forward_tile(tile: &Tile, x: Operands, scratch: &mut Scratch, out: Sha
     for block in tile.blocks() {
         let p = Mat::new(probabilities, rows.len(), width).columns(block.columns);
         // SAFETY: passed on from the caller.
-        let out = unsafe { out.block(rows.clone(), x.q_columns()) };
-        matmul(out, p, x.v.block(block.keys, x.kv_columns()), 1.0, into, Threads::One);
+        let out = unsafe { out.block(rows.clone(), x.columns()) };
+        matmul(out, p, values.mat(&block.keys), 1.0, into, Threads::One);
         into = Into::Add;
     }
 }
@@ -311,44 +281,51 @@ pub fn backward(plan: &AttentionPlan, heads: Heads, qkv: &Tensor, attended: &Att
     let d_qkv = SharedRows::new(gradients.host_mut(), n, heads.qkv_width());
     // A group's keys collect gradients from all of its segments, so a group and a key head are one task.
     for_each_task(plan, heads, |scratch, segments, kv_head| {
-        for segment in segments {
-            // SAFETY: groups share no rows, as just asserted, and the columns of a key head and its query heads are this task's.
-            unsafe { clear(segment.queries.clone(), heads, kv_head, d_qkv) };
-        }
-        scratch.keys.fill(&k, heads.of(kv_head), span(segments.iter()));
-        scratch.values.fill(&v, heads.of(kv_head), span(segments.iter()));
+        scratch.begin_backward(span(segments.iter()), heads, kv_head, [&k, &v]);
         for tile in segments.iter().flat_map(tiles) {
-            for head in kv_head * heads.group()..(kv_head + 1) * heads.group() {
-                let operands = Operands { q: &q, k: &k, v: &v, heads, head };
-                // SAFETY: as above.
+            for head in heads.reading(kv_head) {
+                let operands = Operands { q: &q, heads, head };
+                // SAFETY: groups share no rows, as just asserted, and the columns of a key head and its query heads are this task's.
                 unsafe { backward_tile(&tile, operands, attended, d_out, scratch, d_qkv) };
             }
+        }
+        for row in segments.iter().flat_map(|segment| segment.queries.clone()) {
+            // SAFETY: as above.
+            unsafe { scratch.finish_backward(row, heads, kv_head, d_qkv) };
         }
     });
     gradients
 }
 
-/// Sets some rows to zero in the columns of a key head and its query heads.
-///
-/// # Safety
-/// No other task may touch them.
-unsafe fn clear(rows: Range<usize>, heads: Heads, kv_head: usize, d_qkv: SharedRows) {
-    let (width, group) = (heads.head_dim, heads.group());
-    let q = heads.q_columns().start + kv_head * group * width..heads.q_columns().start + (kv_head + 1) * group * width;
-    let of = |columns: Range<usize>| columns.start + kv_head * width..columns.start + (kv_head + 1) * width;
-    for row in rows {
-        for columns in [q.clone(), of(heads.k_columns()), of(heads.v_columns())] {
+impl Scratch {
+    /// Gathers a head's keys and values, and makes room for their gradients.
+    fn begin_backward(&mut self, rows: Range<usize>, heads: Heads, kv_head: usize, [k, v]: [&Columns; 2]) {
+        let columns = heads.of(kv_head);
+        self.keys.fill(k, rows.clone(), columns.clone());
+        self.keys_transposed.fill(k, rows.clone(), columns.clone());
+        self.values_transposed.fill(v, rows.clone(), columns);
+        self.d_keys.clear(rows.clone(), heads.head_dim);
+        self.d_values.clear(rows, heads.head_dim);
+    }
+
+    /// Writes the gradients of a row's key and value to their place.
+    ///
+    /// # Safety
+    /// No other task may touch the row in the columns of the key head.
+    unsafe fn finish_backward(&self, row: usize, heads: Heads, kv_head: usize, d_qkv: SharedRows) {
+        for (from, all) in [(&self.d_keys, heads.k_columns()), (&self.d_values, heads.v_columns())] {
+            let Range { start, end } = heads.of(kv_head);
             // SAFETY: passed on from the caller.
-            unsafe { d_qkv.row(row, columns) }.fill(0.0);
+            unsafe { d_qkv.row(row, all.start + start..all.start + end) }.copy_from_slice(from.row(row));
         }
     }
 }
 
 /// With P the probabilities, D = rowsum(dO O) and dS = P (dO Vᵀ - D):
-/// `dV += Pᵀ dO`, `dQ += scale dS K`, `dK += scale dSᵀ Q`.
+/// `dV += Pᵀ dO`, `dQ = scale dS K`, `dK += scale dSᵀ Q`.
 ///
 /// # Safety
-/// No other task may touch, in the columns of this head and its key head, any row that the tile's keys or queries have.
+/// No other task may touch the tile's rows in the head's columns of `d_qkv`.
 unsafe fn backward_tile(
     tile: &Tile,
     x: Operands,
@@ -358,26 +335,22 @@ unsafe fn backward_tile(
     d_qkv: SharedRows,
 ) {
     let (rows, width, scale) = (tile.rows(), tile.width(), x.heads.scale);
-    let Scratch { keys, values, probabilities, d_scores } = scratch;
-    let (q, d_tile) = (x.q.block(rows.clone(), x.q_columns()), d_out.view().block(rows.clone(), x.q_columns()));
-    score(tile, q, keys, scale, probabilities);
-    score(tile, d_tile, values, 1.0, d_scores);
-    softmax_backward(tile, x, attended, d_out, probabilities, d_scores);
-    let offset = |columns: Range<usize>, base: Range<usize>| columns.start + base.start..columns.end + base.start;
-    let k_columns = offset(x.kv_columns(), x.heads.k_columns());
-    let v_columns = offset(x.kv_columns(), x.heads.v_columns());
+    scratch.q.fill(x.q, rows.clone(), x.columns());
+    scratch.d_out.fill(&d_out.view(), rows.clone(), x.columns());
+    let (q, d_tile) = (scratch.q.mat(&rows), scratch.d_out.mat(&rows));
+    score(tile, q, &scratch.keys_transposed, scale, &mut scratch.probabilities);
+    score(tile, d_tile, &scratch.values_transposed, 1.0, &mut scratch.d_scores);
+    softmax_backward(tile, x, attended, d_out, &mut scratch.probabilities, &mut scratch.d_scores);
+    let mut into = Into::Overwrite;
     for block in tile.blocks() {
-        let p = Mat::new(probabilities, rows.len(), width).columns(block.columns.clone());
-        let ds = Mat::new(d_scores, rows.len(), width).columns(block.columns);
-        // SAFETY: passed on from the caller; the three blocks are used one after the other.
-        unsafe {
-            let dv = d_qkv.block(block.keys.clone(), v_columns.clone());
-            matmul(dv, p.t(), d_tile, 1.0, Into::Add, Threads::One);
-            let dk = d_qkv.block(block.keys.clone(), k_columns.clone());
-            matmul(dk, ds.t(), q, scale, Into::Add, Threads::One);
-            let dq = d_qkv.block(rows.clone(), x.q_columns());
-            matmul(dq, ds, x.k.block(block.keys, x.kv_columns()), scale, Into::Add, Threads::One);
-        }
+        let p = Mat::new(&scratch.probabilities, rows.len(), width).columns(block.columns.clone());
+        let ds = Mat::new(&scratch.d_scores, rows.len(), width).columns(block.columns);
+        matmul(scratch.d_values.mat_mut(&block.keys), p.t(), d_tile, 1.0, Into::Add, Threads::One);
+        matmul(scratch.d_keys.mat_mut(&block.keys), ds.t(), q, scale, Into::Add, Threads::One);
+        // SAFETY: passed on from the caller.
+        let dq = unsafe { d_qkv.block(rows.clone(), x.columns()) };
+        matmul(dq, ds, scratch.keys.mat(&block.keys), scale, into, Threads::One);
+        into = Into::Add;
     }
 }
 
@@ -398,7 +371,7 @@ fn softmax_backward(
             for (i, (p, ds)) in tables.enumerate() {
                 let row = first + i;
                 let lse = attended.lse.row(row)[x.head];
-                let along = simd::dot(&d_out.row(row)[x.q_columns()], &attended.out.row(row)[x.q_columns()]);
+                let along = simd::dot(&d_out.row(row)[x.columns()], &attended.out.row(row)[x.columns()]);
                 tile.hide(i, p);
                 for (p, ds) in p.iter_mut().zip(ds) {
                     *p = simd::exp(*p - lse);

@@ -52,6 +52,15 @@ pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns
     u
 }
 
+/// The gradient of u, from which that of x is made: `du = scale dy[:, columns] B`.  `[n, rank]`
+pub fn backward_inner(dy: &Tensor, update: &LowRank, scale: f32, columns: Range<usize>) -> Tensor {
+    let mut du = dy.device().scratch(dy.rows(), update.rank());
+    let b = update.b.panels();
+    let g = b.operand(dy.columns(columns).rows_view(), scale, dy.device());
+    b.backward(0..b.count(), &g, Start::Zero, du.target());
+    du
+}
+
 /// The gradients of one low-rank update.
 #[derive(Debug)]
 pub struct Gradients<'a> {
@@ -74,18 +83,11 @@ pub struct Applied<'a> {
     pub columns: Range<usize>,
 }
 
-/// With g = `scale dy[:, columns]`: `dB += gᵀ u` and `dA += (g B)ᵀ x`. Returns the gradient of u, `g B`, from which that of x is
-/// made.  `[n, rank]`
-pub fn backward(dy: &Tensor, applied: &Applied, update: &LowRank, gradients: Gradients) -> Tensor {
+/// `dB += scale dy[:, columns]ᵀ u` and `dA += duᵀ x`, with du of [`backward_inner`]. The update is in this precision.
+pub fn backward_weights(dy: &Tensor, du: &Tensor, applied: &Applied, precision: Precision, gradients: Gradients) {
     let Applied { x, u, scale, columns } = applied;
-    let Gradients { a: da, b: db } = gradients;
-    let g = dy.columns(columns.clone());
-    add_transposed(db.host_mut(), &g, &u.view(), *scale, update.precision());
-    let mut du = x.device().scratch(x.rows(), update.rank());
-    let b = update.b.panels();
-    b.backward(0..b.count(), &b.operand(g.rows_view(), *scale, x.device()), Start::Zero, du.target());
-    add_transposed(da.host_mut(), &du.view(), &x.view(), 1.0, update.precision());
-    du
+    add_transposed(gradients.b.host_mut(), &dy.columns(columns.clone()), &u.view(), *scale, precision);
+    add_transposed(gradients.a.host_mut(), &du.view(), &x.view(), 1.0, precision);
 }
 
 /// `dx = du A`: du `[n, rank]` -> dx `[n, in]`, before the caller takes it back through dropout.
@@ -119,7 +121,8 @@ mod tests {
         let gradients = Gradients { a: &mut da, b: &mut db };
         let applied = Applied { x: &x, u: &u, scale: 0.7, columns: 2..5 };
         let update = pack(&a, &b);
-        let du = backward(&c, &applied, &update, gradients);
+        let du = backward_inner(&c, &update, 0.7, 2..5);
+        backward_weights(&c, &du, &applied, Precision::F32, gradients);
         add_backward_input(&du, &update, &mut dx);
         assert_eq!(backward_input(&du, &update).host(), dx.host());
         gradient(&x, &dx, |x| loss(x, &a, &b));

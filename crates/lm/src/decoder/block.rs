@@ -170,13 +170,13 @@ impl Block {
     }
 
     fn feed_forward_backward(&self, tape: &FeedForwardTape, dx: &mut Tensor, pass: &mut Backward) {
-        let activated = self.activate(&tape.up);
-        let d_activated = self.down.backward(dx, &activated, &tape.down_tape, pass, true);
-        drop(activated);
-        let d_activated = d_activated.expect("asked for");
-        let d_up = self.activation_backward(&tape.up, d_activated);
-        let normed = self.mlp_norm.forward(&tape.input);
-        let d_normed = self.up.backward(&d_up, &normed, &tape.up_tape, pass, true).expect("asked for");
+        let (d_activated, inner) = self.down.backward_input(dx, pass, true);
+        let (d_up, activated) = self.activation_backward(&tape.up, d_activated.expect("asked for"));
+        self.down.backward_weights(dx, &inner, || activated, &tape.down_tape, pass);
+        let (d_normed, inner) = self.up.backward_input(&d_up, pass, true);
+        self.up.backward_weights(&d_up, &inner, || self.mlp_norm.forward(&tape.input), &tape.up_tape, pass);
+        drop(d_up);
+        let d_normed = d_normed.expect("asked for");
         self.mlp_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
     }
 
@@ -188,24 +188,29 @@ impl Block {
         rope: Option<&RopeTable>,
         below: bool,
     ) {
-        let d_attended = self.attention_out.backward(dx, &tape.attended.out, &tape.out_tape, pass, true);
-        let d_attended = d_attended.expect("asked for");
+        let (d_attended, inner) = self.attention_out.backward_input(dx, pass, true);
+        self.attention_out.backward_weights(dx, &inner, || &tape.attended.out, &tape.out_tape, pass);
         let plan = pass.forward.batch.plan;
+        let d_attended = d_attended.expect("asked for");
         let mut d_qkv = attention::backward(plan, self.heads, &tape.qkv, &tape.attended, &d_attended);
+        drop(d_attended);
         if let Some(table) = rope {
             rope::backward(&mut d_qkv, self.rotated_columns(), pass.forward.batch.depths, table);
         }
-        let normed = self.attention_norm.forward(&tape.input);
-        if let Some(d_normed) = self.qkv.backward(&d_qkv, &normed, &tape.qkv_tape, pass, below) {
+        let (d_normed, inner) = self.qkv.backward_input(&d_qkv, pass, below);
+        self.qkv.backward_weights(&d_qkv, &inner, || self.attention_norm.forward(&tape.input), &tape.qkv_tape, pass);
+        if let Some(d_normed) = d_normed {
             self.attention_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
         }
     }
 
-    fn activation_backward(&self, up: &Tensor, mut d_activated: Tensor) -> Tensor {
+    /// The gradient of what the activation read, and what it wrote.
+    fn activation_backward(&self, up: &Tensor, mut d_activated: Tensor) -> (Tensor, Tensor) {
         if self.gated {
-            return activation::gated_backward(self.activation, up, &d_activated);
+            let d_up = activation::gated_backward(self.activation, up, &mut d_activated);
+            return (d_up, d_activated);
         }
-        activation::backward(self.activation, up, &mut d_activated);
-        d_activated
+        let activated = activation::backward(self.activation, up, &mut d_activated);
+        (d_activated, activated)
     }
 }

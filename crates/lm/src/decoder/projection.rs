@@ -1,5 +1,6 @@
 //! A linear map of the model together with the adapters that sit on it.
 
+use std::borrow::Borrow;
 use std::ops::Range;
 
 use amortize_engine::Tensor;
@@ -36,6 +37,10 @@ pub struct Projection {
 /// What the backward pass needs: `x Aᵀ` of every adapter on the projection, in their order.
 #[derive(Debug)]
 pub(super) struct ProjectionTape(Vec<Tensor>);
+
+/// Gradients of `x Aᵀ` of every adapter on a projection, in their order.
+#[derive(Debug)]
+pub(super) struct InnerGradients(Vec<Tensor>);
 
 impl Projection {
     /// Number of inputs.
@@ -77,41 +82,59 @@ impl Projection {
         ProjectionTape(adapter.sites_of(self.index).iter().map(site).collect())
     }
 
-    /// Adds to the gradients of weights and adapters. Returns the gradient of the input, where it is wanted.
-    pub(super) fn backward(
+    /// The gradient of the input, where it is wanted, and what [`Projection::backward_weights`] needs.
+    pub(super) fn backward_input(
         &self,
         dy: &Tensor,
-        x: &Tensor,
+        pass: &Backward,
+        want_dx: bool,
+    ) -> (Option<Tensor>, InnerGradients) {
+        let mut dx = want_dx.then(|| linear::backward_input(dy, &self.weight.weight));
+        let Some(adapter) = pass.forward.adapter else { return (dx, InnerGradients(Vec::new())) };
+        let mut inner = Vec::new();
+        for number in adapter.sites_of(self.index) {
+            let update = adapter.packed(*number, self.weight.weight.precision());
+            let columns = adapter.sites()[*number].columns.clone();
+            let du = lora::backward_inner(dy, update, adapter.config().scale(), columns);
+            match (pass.forward.dropout_at(*number), &mut dx) {
+                (Some(mask), Some(dx)) => dropout::backward(&lora::backward_input(&du, update), &mask, dx),
+                (None, Some(dx)) => lora::add_backward_input(&du, update, dx),
+                (_, None) => {}
+            }
+            inner.push(du);
+        }
+        (dx, InnerGradients(inner))
+    }
+
+    /// Adds to the gradients of weights and adapters. `x` gives the input, and is only called where something is trained.
+    pub(super) fn backward_weights<X: Borrow<Tensor>>(
+        &self,
+        dy: &Tensor,
+        inner: &InnerGradients,
+        x: impl FnOnce() -> X,
         tape: &ProjectionTape,
         pass: &mut Backward,
-        want_dx: bool,
-    ) -> Option<Tensor> {
-        let mut dx = want_dx.then(|| linear::backward_input(dy, &self.weight.weight));
+    ) {
+        if pass.gradients.base.is_none() && inner.0.is_empty() {
+            return;
+        }
+        let x = x();
+        let (x, precision) = (x.borrow(), self.weight.weight.precision());
         if let Some(base) = pass.gradients.base.as_mut() {
-            linear::backward_weight(dy, x, self.weight.weight.precision(), base.get_mut(self.weight.id));
+            linear::backward_weight(dy, x, precision, base.get_mut(self.weight.id));
             if let Some(bias) = &self.bias {
                 linear::backward_bias(dy, base.get_mut(bias.id));
             }
         }
-        let Some(adapter) = pass.forward.adapter else { return dx };
+        let Some(adapter) = pass.forward.adapter else { return };
         let gradients = pass.gradients.adapter.as_mut().expect("an adapted pass has room for the adapter's gradients");
-        for (number, u) in adapter.sites_of(self.index).iter().zip(&tape.0) {
-            let site = &adapter.sites()[*number];
-            let mask = pass.forward.dropout_at(*number);
-            let dropped = mask.as_ref().map(|mask| dropout::forward(x, mask));
-            let input = dropped.as_ref().unwrap_or(x);
+        for ((number, u), du) in adapter.sites_of(self.index).iter().zip(&tape.0).zip(&inner.0) {
+            let dropped = pass.forward.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
+            let (scale, columns) = (adapter.config().scale(), adapter.sites()[*number].columns.clone());
+            let applied = lora::Applied { x: dropped.as_ref().unwrap_or(x), u, scale, columns };
             let (a, b) = gradients.site(*number);
-            let into = lora::Gradients { a, b };
-            let scale = adapter.config().scale();
-            let applied = lora::Applied { x: input, u, scale, columns: site.columns.clone() };
-            let update = adapter.packed(*number, self.weight.weight.precision());
-            let du = lora::backward(dy, &applied, update, into);
-            match (&mask, &mut dx) {
-                (Some(mask), Some(dx)) => dropout::backward(&lora::backward_input(&du, update), mask, dx),
-                (None, Some(dx)) => lora::add_backward_input(&du, update, dx),
-                (_, None) => {}
-            }
+            let precision = adapter.packed(*number, precision).precision();
+            lora::backward_weights(dy, du, &applied, precision, lora::Gradients { a, b });
         }
-        dx
     }
 }

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::kernel::Start;
 use super::product::{Shape, Step, Strips, multiply};
-use super::store::{Line, PairLine, narrow};
+use super::store::{Line, PairLine};
 use super::tiles::{PackColumns, RowsView};
-use super::{Target, WIDTH, as_pairs};
+use super::{Target, WIDTH, as_pairs, native};
 use crate::{Device, Precision};
 
 /// `c = start + scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`. With weights in less than f32, pairs of bf16 are multiplied where
@@ -41,10 +41,16 @@ where
 struct Rows<'a>(RowsView<'a>);
 
 impl Rows<'_> {
+    /// A row from a part's columns on.
+    #[inline(always)]
+    fn rest(&self, part: usize, row: usize) -> &[f32] {
+        &self.0.row(row)[part * WIDTH..]
+    }
+
     /// A part's columns of a row; zeros past the last.
     #[inline(always)]
     fn line(&self, part: usize, row: usize) -> Line {
-        let rest = &self.0.row(row)[part * WIDTH..];
+        let rest = self.rest(part, row);
         // A copy of a length that the compiler knows is a few instructions, and any other a call.
         match rest.first_chunk::<WIDTH>() {
             Some(whole) => Line(*whole),
@@ -72,10 +78,9 @@ impl Strips<PairLine> for Rows<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         scratch.clear();
-        for row in depth.clone().step_by(2) {
-            let odd = if row + 1 < depth.end { self.line(part, row + 1) } else { Line::ZERO };
-            scratch.push(narrow(&self.line(part, row), &odd));
-        }
+        // A part's columns of a row. There is no row after the last, whose pair is filled up with zeros.
+        let row = |row: usize| if row < depth.end { self.rest(part, row) } else { &[] };
+        native::pair_lines(depth.len().div_ceil(2), |i| row(depth.start + i), scratch);
         scratch
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use kernel::Start;
 use product::{Shape, multiply};
 use store::Store;
 use strips::{Backward, Forward};
-pub(crate) use tiles::{Operand, RowsView};
+pub(crate) use tiles::{Operand, RowsView, pack_rows};
 
 /// Outputs of a panel.
 pub(crate) const WIDTH: usize = 32;

@@ -41,6 +41,11 @@ pub(super) fn pack_column_pairs<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _:
 }
 
 /// Never called, as above.
+pub(super) fn pair_lines<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: &mut Vec<PairLine>) {
+    unreachable!("only x86-64 has these conversions");
+}
+
+/// Never called, as above.
 pub(super) fn pack_pairs<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [u32]) {
     unreachable!("only x86-64 has these transposes");
 }

@@ -95,20 +95,15 @@ pub(super) fn pack_singles<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], 
     // SAFETY: the CPU has the features, as just asserted, and numbers of 32 bits are numbers of 32 bits.
     unsafe {
         let to = std::slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u32>(), to.len());
-        pack(height, row, to, |row, step| _mm512_castps_si512(scaled(row, step, scale)));
+        pack(height, to, |group| block_of_singles(height, &row, group * LANES, scale));
     }
 }
 
 /// The same as pairs of bf16.  `[row]` to `[pair, row]`
 pub(super) fn pack_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
     assert!(arch::multiplies_pairs() && height <= LANES);
-    // SAFETY: the CPU has the features, as just asserted; 32 numbers of 16 bits are a vector.
-    unsafe {
-        pack(height, row, to, |row, step| {
-            let (low, high) = (scaled(row, 2 * step, scale), scaled(row, 2 * step + LANES, scale));
-            transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
-        });
-    }
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { pack(height, to, |group| block_of_pairs(height, &row, 2 * group * LANES, scale)) }
 }
 
 /// Columns of scaled rows, two rows at a time, as pairs of bf16: `row(i)` begins with a tile's `height` columns of row i, or is empty past
@@ -122,17 +117,50 @@ pub(super) fn pack_column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
     let mask = ((1u32 << height) - 1) as u16;
-    // The first 16 numbers of 16 bits and the last 16, in turn.
-    let in_turn: [u16; 2 * LANES] = std::array::from_fn(|i| (i / 2 + i % 2 * LANES) as u16);
-    // SAFETY: 32 numbers of 16 bits are a vector.
-    let in_turn = unsafe { transmute::<[u16; 2 * LANES], __m512i>(in_turn) };
     for (i, to) in to.chunks_exact_mut(height).enumerate() {
-        let (even, odd) = (scaled(row(2 * i), 0, scale), scaled(row(2 * i + 1), 0, scale));
-        // SAFETY: as above.
-        let both = unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(odd, even)) };
+        let pairs = pairs(row(2 * i), row(2 * i + 1), 0, scale);
         // SAFETY: the mask lets as many numbers through as there are columns.
-        unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, _mm512_permutexvar_epi16(in_turn, both)) };
+        unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, pairs) };
     }
+}
+
+/// Appends lines of two rows each, as pairs of bf16: `row(i)` begins with up to 32 columns of row i, or is empty past the last.
+pub(super) fn pair_lines<'a>(count: usize, row: impl Fn(usize) -> &'a [f32], to: &mut Vec<PairLine>) {
+    assert!(arch::multiplies_pairs());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { all_pair_lines(count, row, to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn all_pair_lines<'a>(count: usize, row: impl Fn(usize) -> &'a [f32], to: &mut Vec<PairLine>) {
+    for i in 0..count {
+        let (even, odd) = (row(2 * i), row(2 * i + 1));
+        let halves = [pairs(even, odd, 0, 1.0), pairs(even, odd, LANES, 1.0)];
+        // SAFETY: two vectors of 16 numbers of 32 bits are a line.
+        to.push(unsafe { transmute::<[__m512i; 2], PairLine>(halves) });
+    }
+}
+
+/// The first 16 numbers of 16 bits and the last 16, in turn.
+const IN_TURN: [u16; 2 * LANES] = {
+    let mut order = [0; 2 * LANES];
+    let mut i = 0;
+    while i < LANES {
+        (order[2 * i], order[2 * i + 1]) = (i as u16, (i + LANES) as u16);
+        i += 1;
+    }
+    order
+};
+
+/// 16 scaled columns of two rows from `first` on, in pairs.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+fn pairs(even: &[f32], odd: &[f32], first: usize, scale: f32) -> __m512i {
+    let both = _mm512_cvtne2ps_pbh(scaled(odd, first, scale), scaled(even, first, scale));
+    // SAFETY: 32 numbers of 16 bits are a vector.
+    let (in_turn, both) =
+        unsafe { (transmute::<[u16; 2 * LANES], __m512i>(IN_TURN), transmute::<__m512bh, __m512i>(both)) };
+    _mm512_permutexvar_epi16(in_turn, both)
 }
 
 /// 16 values of a row from `first` on, scaled; zeros past its end.
@@ -145,29 +173,44 @@ fn scaled(row: &[f32], first: usize, scale: f32) -> __m512 {
     _mm512_mul_ps(_mm512_set1_ps(scale), unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) })
 }
 
-/// Transposes rows, 16 steps at a time; `load(row, step)` gives a row's next 16.
-///
-/// # Safety
-/// The CPU must have the features that `load` uses.
+/// Transposes rows, 16 steps at a time; `block(i)` gives the i-th 16 of every row. A block at a time, because what is called here is
+/// compiled by itself if it uses more of the CPU.
 #[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn pack<'a>(
-    height: usize,
-    row: impl Fn(usize) -> &'a [f32],
-    to: &mut [u32],
-    load: impl Fn(&[f32], usize) -> __m512i,
-) {
+fn pack(height: usize, to: &mut [u32], block: impl Fn(usize) -> [__m512i; LANES]) {
     let mask = ((1u32 << height) - 1) as u16;
     for (group, to) in to.chunks_mut(LANES * height).enumerate() {
-        let mut block = [_mm512_setzero_si512(); LANES];
-        for (i, vector) in block[..height].iter_mut().enumerate() {
-            *vector = load(row(i), group * LANES);
-        }
-        for (to, vector) in to.chunks_exact_mut(height).zip(transposed(block)) {
+        for (to, vector) in to.chunks_exact_mut(height).zip(transposed(block(group))) {
             // SAFETY: the mask lets as many numbers through as there are rows.
             unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, vector) };
         }
     }
+}
+
+/// 16 values of every row from `first` on; zeros past the last row.
+#[target_feature(enable = "avx512f")]
+fn block_of_singles<'a>(
+    height: usize,
+    row: &impl Fn(usize) -> &'a [f32],
+    first: usize,
+    scale: f32,
+) -> [__m512i; LANES] {
+    let mut block = [_mm512_setzero_si512(); LANES];
+    for (i, vector) in block[..height].iter_mut().enumerate() {
+        *vector = _mm512_castps_si512(scaled(row(i), first, scale));
+    }
+    block
+}
+
+/// 16 pairs of every row from value `first` on, as bf16; zeros past the last row.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn block_of_pairs<'a>(height: usize, row: &impl Fn(usize) -> &'a [f32], first: usize, scale: f32) -> [__m512i; LANES] {
+    let mut block = [_mm512_setzero_si512(); LANES];
+    for (i, vector) in block[..height].iter_mut().enumerate() {
+        let (low, high) = (scaled(row(i), first, scale), scaled(row(i), first + LANES, scale));
+        // SAFETY: 32 numbers of 16 bits are a vector.
+        *vector = unsafe { transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) };
+    }
+    block
 }
 
 /// Appends lines of 32 inputs as lines of 32 outputs.

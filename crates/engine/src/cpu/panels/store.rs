@@ -232,7 +232,7 @@ fn widen(line: &PairLine) -> [Line; 2] {
 
 /// Two inputs' weights as a pair.
 #[inline(always)]
-pub(super) fn narrow(even: &Line, odd: &Line) -> PairLine {
+fn narrow(even: &Line, odd: &Line) -> PairLine {
     let mut line = PairLine::ZERO;
     for (pair, (even, odd)) in line.0.iter_mut().zip(even.0.iter().zip(&odd.0)) {
         *pair = to_bf16(*even) | to_bf16(*odd) << 16;

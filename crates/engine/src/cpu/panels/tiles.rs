@@ -133,11 +133,18 @@ fn each<'a, T>(
     })
 }
 
+/// Writes some scaled rows value by value: at most as many as a vector has lanes.  `[row]` to `[value, row]`
+pub(crate) fn pack_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [f32]) {
+    match native::has_transposes() {
+        true => native::pack_singles(height, row, scale, to),
+        false => pack_plainly(height, row, scale, to),
+    }
+}
+
 /// What [`native::pack_singles`] does, one value at a time.
-pub(super) fn pack_plainly(x: RowsView, tile: Range<usize>, scale: f32, to: &mut [f32]) {
-    let height = tile.len();
-    for (i, row) in tile.enumerate() {
-        for (slot, value) in to[i..].iter_mut().step_by(height).zip(x.row(row)) {
+pub(super) fn pack_plainly<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [f32]) {
+    for i in 0..height {
+        for (slot, value) in to[i..].iter_mut().step_by(height).zip(row(i)) {
             *slot = scale * value;
         }
     }
@@ -165,10 +172,7 @@ impl Operand {
         }
         Self::Singles(RowTiles::pack(device, (x.rows(), x.width()), 1, |tiles, to| {
             for (tile, to) in each(tiles, x.width(), to) {
-                match native::has_transposes() {
-                    true => native::pack_singles(tile.len(), |i| x.row(tile.start + i), scale, to),
-                    false => pack_plainly(x, tile, scale, to),
-                }
+                pack_rows(tile.len(), |i| x.row(tile.start + i), scale, to);
             }
         }))
     }
