@@ -7,6 +7,7 @@
 //! The engine knows rows and columns; it knows no tokens, no models and no files. A batch is a packed
 //! [`layout::TreeLayout`]: every sequence of a step, with shared prefixes stored once.
 
+mod buffer;
 mod cpu;
 pub mod device;
 pub mod layout;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use crate::buffer::Buffer;
 use crate::cpu::simd;
 use crate::{Device, Precision, Weight, ops};
 
@@ -29,7 +30,8 @@ pub fn product_rate(precision: Precision) -> f64 {
 pub fn memory_bandwidth() -> f64 {
     const FLOATS: usize = 128 << 20;
     const CHUNK: usize = 1 << 20;
-    let data = vec![1.0f32; FLOATS];
+    let mut data = Buffer::<f32>::zeros(FLOATS);
+    data.fill(1.0);
     let seconds = best_of(5, || {
         let total: f32 = data.par_chunks(CHUNK).map(|chunk| simd::vectorised(|| simd::sum(chunk))).sum();
         black_box(total);

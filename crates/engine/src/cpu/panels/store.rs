@@ -2,23 +2,25 @@
 
 use std::ops::Range;
 
+use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
 use super::{BLOCK, WIDTH};
 use crate::Precision;
+use crate::buffer::Buffer;
 
 /// One input's weights to the outputs of a panel: aligned, because a vector across two cache lines costs two loads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line(pub [f32; WIDTH]);
 
 /// Two inputs' weights to the outputs of a panel as bf16: the even input's in the low half.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct PairLine(pub [u32; WIDTH]);
 
 /// One input's weights to the outputs of a panel, in units of their block's scale.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(32))]
 pub(super) struct ByteLine([i8; WIDTH]);
 
@@ -49,11 +51,11 @@ pub(super) fn from_bf16(x: u32) -> f32 {
 #[derive(Clone, Debug)]
 pub(super) enum Store {
     /// `[panels, inputs]` lines.
-    F32(Vec<Line>),
+    F32(Buffer<Line>),
     /// `[panels, ceil(inputs / 2)]` lines.
-    Bf16(Vec<PairLine>),
+    Bf16(Buffer<PairLine>),
     /// `[panels, inputs]` lines and `[panels, ceil(inputs / BLOCK)]` lines of scales.
-    Int8(Vec<ByteLine>, Vec<Line>),
+    Int8(Buffer<ByteLine>, Buffer<Line>),
 }
 
 impl Store {
@@ -66,7 +68,7 @@ impl Store {
         };
         match precision {
             Precision::F32 => {
-                let mut lines = vec![Line::ZERO; panels * inputs];
+                let mut lines = Buffer::<Line>::zeros(panels * inputs);
                 lines.par_chunks_mut(inputs.max(1)).enumerate().for_each(|(panel, lines)| {
                     for (output, row) in rows(panel) {
                         lines.iter_mut().zip(row).for_each(|(line, value)| line.0[output] = *value);
@@ -76,7 +78,7 @@ impl Store {
             }
             Precision::Bf16 => {
                 let pairs = inputs.div_ceil(2);
-                let mut lines = vec![PairLine::ZERO; panels * pairs];
+                let mut lines = Buffer::<PairLine>::zeros(panels * pairs);
                 lines.par_chunks_mut(pairs.max(1)).enumerate().for_each(|(panel, lines)| {
                     for (output, row) in rows(panel) {
                         lines.iter_mut().zip(row.chunks(2)).for_each(|(line, pair)| line.0[output] = pack_pair(pair));
@@ -86,8 +88,8 @@ impl Store {
             }
             Precision::Int8 => {
                 let blocks = inputs.div_ceil(BLOCK);
-                let mut lines = vec![ByteLine([0; WIDTH]); panels * inputs];
-                let mut scales = vec![Line::ZERO; panels * blocks];
+                let mut lines = Buffer::<ByteLine>::zeros(panels * inputs);
+                let mut scales = Buffer::<Line>::zeros(panels * blocks);
                 let parts = lines.par_chunks_mut(inputs.max(1)).zip(scales.par_chunks_mut(blocks.max(1)));
                 parts.enumerate().for_each(|(panel, (lines, scales))| {
                     for (output, row) in rows(panel) {
