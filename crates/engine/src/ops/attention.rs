@@ -195,7 +195,7 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
         scratch.values.fill(&v, keys, heads.of(kv_head));
         for tile in segments.iter().flat_map(tiles) {
             for head in heads.reading(kv_head) {
-                let x = Operands { q: &q, heads, head };
+                let x = Queries { q: &q, heads, head };
                 // SAFETY: a segment and a head belong to one task, and their rows and columns to no other: no row is in two segments.
                 unsafe { forward_tile(&tile, x, scratch, shared_out, shared_lse) };
             }
@@ -204,14 +204,15 @@ pub fn forward(plan: &AttentionPlan, heads: Heads, q: Columns, k: Columns, v: Co
     Attended { out, lse }
 }
 
+/// One head's queries.
 #[derive(Clone, Copy)]
-struct Operands<'a> {
+struct Queries<'a> {
     q: &'a Columns<'a>,
     heads: Heads,
     head: usize,
 }
 
-impl Operands<'_> {
+impl Queries<'_> {
     fn columns(&self) -> Range<usize> {
         self.heads.of(self.head)
     }
@@ -219,7 +220,7 @@ impl Operands<'_> {
 
 /// # Safety
 /// No other task may touch the tile's rows in the head's columns of `out` and `lse`.
-unsafe fn forward_tile(tile: &Tile, x: Operands, scratch: &mut Scratch, out: SharedRows, lse: SharedRows) {
+unsafe fn forward_tile(tile: &Tile, x: Queries, scratch: &mut Scratch, out: SharedRows, lse: SharedRows) {
     let (rows, width) = (tile.rows(), tile.width());
     let Scratch { keys_transposed, values, probabilities, .. } = scratch;
     score(tile, x.q.block(rows.clone(), x.columns()), keys_transposed, x.heads.scale, probabilities);
@@ -284,9 +285,9 @@ pub fn backward(plan: &AttentionPlan, heads: Heads, qkv: &Tensor, attended: &Att
         scratch.begin_backward(span(segments.iter()), heads, kv_head, [&k, &v]);
         for tile in segments.iter().flat_map(tiles) {
             for head in heads.reading(kv_head) {
-                let operands = Operands { q: &q, heads, head };
+                let queries = Queries { q: &q, heads, head };
                 // SAFETY: groups share no rows, as just asserted, and the columns of a key head and its query heads are this task's.
-                unsafe { backward_tile(&tile, operands, attended, d_out, scratch, d_qkv) };
+                unsafe { backward_tile(&tile, queries, attended, d_out, scratch, d_qkv) };
             }
         }
         for row in segments.iter().flat_map(|segment| segment.queries.clone()) {
@@ -328,7 +329,7 @@ impl Scratch {
 /// No other task may touch the tile's rows in the head's columns of `d_qkv`.
 unsafe fn backward_tile(
     tile: &Tile,
-    x: Operands,
+    x: Queries,
     attended: &Attended,
     d_out: &Tensor,
     scratch: &mut Scratch,
@@ -357,7 +358,7 @@ unsafe fn backward_tile(
 /// Turns scores into probabilities and `dO Vᵀ` into dS, row by row.
 fn softmax_backward(
     tile: &Tile,
-    x: Operands,
+    x: Queries,
     attended: &Attended,
     d_out: &Tensor,
     probabilities: &mut [f32],
