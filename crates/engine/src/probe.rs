@@ -30,6 +30,7 @@ pub fn product_rate(precision: Precision) -> f64 {
 pub fn memory_bandwidth() -> f64 {
     const FLOATS: usize = 128 << 20;
     const CHUNK: usize = 1 << 20;
+    // On the pages that weights have.
     let mut data = Buffer::<f32>::zeros(FLOATS);
     data.fill(1.0);
     let seconds = best_of(5, || {

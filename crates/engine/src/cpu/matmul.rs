@@ -6,8 +6,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use bytemuck::Zeroable;
 use pulp::Simd;
-use pulp::bytemuck::Zeroable;
 
 use super::arch::{self, Job};
 use crate::threads;

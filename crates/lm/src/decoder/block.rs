@@ -170,13 +170,14 @@ impl Block {
     }
 
     fn feed_forward_backward(&self, tape: &FeedForwardTape, dx: &mut Tensor, pass: &mut Backward) {
-        let (d_activated, inner) = self.down.backward_input(dx, pass, true);
-        let (d_up, activated) = self.activation_backward(&tape.up, d_activated.expect("asked for"));
+        let inner = self.down.backward_inner(dx, pass);
+        let d_activated = self.down.backward_input(dx, &inner, pass);
+        let (d_up, activated) = self.activation_backward(&tape.up, d_activated);
         self.down.backward_weights(dx, &inner, || activated, &tape.down_tape, pass);
-        let (d_normed, inner) = self.up.backward_input(&d_up, pass, true);
+        let inner = self.up.backward_inner(&d_up, pass);
+        let d_normed = self.up.backward_input(&d_up, &inner, pass);
         self.up.backward_weights(&d_up, &inner, || self.mlp_norm.forward(&tape.input), &tape.up_tape, pass);
         drop(d_up);
-        let d_normed = d_normed.expect("asked for");
         self.mlp_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
     }
 
@@ -188,18 +189,19 @@ impl Block {
         rope: Option<&RopeTable>,
         below: bool,
     ) {
-        let (d_attended, inner) = self.attention_out.backward_input(dx, pass, true);
+        let inner = self.attention_out.backward_inner(dx, pass);
+        let d_attended = self.attention_out.backward_input(dx, &inner, pass);
         self.attention_out.backward_weights(dx, &inner, || &tape.attended.out, &tape.out_tape, pass);
         let plan = pass.forward.batch.plan;
-        let d_attended = d_attended.expect("asked for");
         let mut d_qkv = attention::backward(plan, self.heads, &tape.qkv, &tape.attended, &d_attended);
         drop(d_attended);
         if let Some(table) = rope {
             rope::backward(&mut d_qkv, self.rotated_columns(), pass.forward.batch.depths, table);
         }
-        let (d_normed, inner) = self.qkv.backward_input(&d_qkv, pass, below);
+        let inner = self.qkv.backward_inner(&d_qkv, pass);
         self.qkv.backward_weights(&d_qkv, &inner, || self.attention_norm.forward(&tape.input), &tape.qkv_tape, pass);
-        if let Some(d_normed) = d_normed {
+        if below {
+            let d_normed = self.qkv.backward_input(&d_qkv, &inner, pass);
             self.attention_norm.backward(&d_normed, &tape.input, dx, pass.gradients.base.as_mut());
         }
     }

@@ -82,28 +82,29 @@ impl Projection {
         ProjectionTape(adapter.sites_of(self.index).iter().map(site).collect())
     }
 
-    /// The gradient of the input, where it is wanted, and what [`Projection::backward_weights`] needs.
-    pub(super) fn backward_input(
-        &self,
-        dy: &Tensor,
-        pass: &Backward,
-        want_dx: bool,
-    ) -> (Option<Tensor>, InnerGradients) {
-        let mut dx = want_dx.then(|| linear::backward_input(dy, &self.weight.weight));
-        let Some(adapter) = pass.forward.adapter else { return (dx, InnerGradients(Vec::new())) };
-        let mut inner = Vec::new();
-        for number in adapter.sites_of(self.index) {
+    /// What the gradients of the input and of the adapters are made of.
+    pub(super) fn backward_inner(&self, dy: &Tensor, pass: &Backward) -> InnerGradients {
+        let Some(adapter) = pass.forward.adapter else { return InnerGradients(Vec::new()) };
+        let site = |number: &usize| {
             let update = adapter.packed(*number, self.weight.weight.precision());
             let columns = adapter.sites()[*number].columns.clone();
-            let du = lora::backward_inner(dy, update, adapter.config().scale(), columns);
-            match (pass.forward.dropout_at(*number), &mut dx) {
-                (Some(mask), Some(dx)) => dropout::backward(&lora::backward_input(&du, update), &mask, dx),
-                (None, Some(dx)) => lora::add_backward_input(&du, update, dx),
-                (_, None) => {}
+            lora::backward_inner(dy, update, adapter.config().scale(), columns)
+        };
+        InnerGradients(adapter.sites_of(self.index).iter().map(site).collect())
+    }
+
+    /// The gradient of the input.
+    pub(super) fn backward_input(&self, dy: &Tensor, inner: &InnerGradients, pass: &Backward) -> Tensor {
+        let mut dx = linear::backward_input(dy, &self.weight.weight);
+        let Some(adapter) = pass.forward.adapter else { return dx };
+        for (number, du) in adapter.sites_of(self.index).iter().zip(&inner.0) {
+            let update = adapter.packed(*number, self.weight.weight.precision());
+            match pass.forward.dropout_at(*number) {
+                Some(mask) => dropout::backward(&lora::backward_input(du, update), &mask, &mut dx),
+                None => lora::add_backward_input(du, update, &mut dx),
             }
-            inner.push(du);
         }
-        (dx, InnerGradients(inner))
+        dx
     }
 
     /// Adds to the gradients of weights and adapters. `x` gives the input, and is only called where something is trained.

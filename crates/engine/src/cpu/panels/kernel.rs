@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
-use pulp::bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;

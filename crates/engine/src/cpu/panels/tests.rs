@@ -1,4 +1,4 @@
-use pulp::bytemuck::Pod;
+use bytemuck::Pod;
 
 use super::store::Line;
 use super::tiles::{PackColumns, RowTiles};

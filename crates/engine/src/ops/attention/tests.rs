@@ -18,10 +18,9 @@ fn forest() -> TreeLayout {
     layout
 }
 
-fn attend(layout: &TreeLayout, qkv: &Tensor) -> Attended {
-    let columns = |range| qkv.columns(range);
-    let (q, k, v) = (columns(HEADS.q_columns()), columns(HEADS.k_columns()), columns(HEADS.v_columns()));
-    forward(&layout.attention_plan(), HEADS, q, k, v)
+fn attend(layout: &TreeLayout, heads: Heads, qkv: &Tensor) -> Attended {
+    let [q, k, v] = [heads.q_columns(), heads.k_columns(), heads.v_columns()].map(|range| qkv.columns(range));
+    forward(&layout.attention_plan(), heads, q, k, v)
 }
 
 /// Attention of one row by its definition, over the rows on its path.
@@ -40,7 +39,7 @@ fn slow_row(qkv: &Tensor, path: &[usize], row: usize, head: usize) -> Vec<f32> {
 fn every_row_attends_to_its_own_path_alone() {
     let layout = forest();
     let qkv = tensor(1, layout.len(), HEADS.qkv_width());
-    let out = attend(&layout, &qkv).out;
+    let out = attend(&layout, HEADS, &qkv).out;
     let mut ids = Vec::new();
     // Rebuild the segments in order to walk every path.
     let mut again = TreeLayout::new();
@@ -70,8 +69,8 @@ fn passes_finite_differences_on_a_forest() {
     let layout = forest();
     let qkv = tensor(2, layout.len(), HEADS.qkv_width());
     let c = tensor(3, layout.len(), 12);
-    let d_qkv = backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, &qkv), &c);
-    gradient(&qkv, &d_qkv, |qkv| weighted_sum(&attend(&layout, qkv).out, &c));
+    let d_qkv = backward(&layout.attention_plan(), HEADS, &qkv, &attend(&layout, HEADS, &qkv), &c);
+    gradient(&qkv, &d_qkv, |qkv| weighted_sum(&attend(&layout, HEADS, qkv).out, &c));
 }
 
 /// On every instruction set, with heads that fill whole vectors and heads that do not.
@@ -90,10 +89,8 @@ fn long_segments_go_in_tiles_and_agree_with_short_ones() {
         let heads = Heads { head_dim, ..HEADS };
         let (qkv, c) = (tensor(4, rows, heads.qkv_width()), tensor(5, rows, 4 * head_dim));
         let run = |layout: &TreeLayout| {
-            let plan = layout.attention_plan();
-            let [q, k, v] = [heads.q_columns(), heads.k_columns(), heads.v_columns()].map(|range| qkv.columns(range));
-            let attended = forward(&plan, heads, q, k, v);
-            let d_qkv = backward(&plan, heads, &qkv, &attended, &c);
+            let attended = attend(layout, heads, &qkv);
+            let d_qkv = backward(&layout.attention_plan(), heads, &qkv, &attended, &c);
             (attended.out, d_qkv)
         };
         for force in arch::available() {
