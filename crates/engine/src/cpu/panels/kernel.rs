@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
+use super::ahead::{Requests, STEPS, addresses, share};
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
 use super::{WIDTH, native};
@@ -41,20 +42,33 @@ pub(super) struct PanelProduct<'a, L, X> {
     pub y: SharedRows<'a>,
     pub columns: Range<usize>,
     pub start: Start<'a>,
-    /// Addresses that the product after this one reads first, to be fetched meanwhile.
-    pub ahead: Range<usize>,
+    pub ahead: Ahead,
 }
 
-/// Steps between two requests for memory.
-const STEPS: usize = 32;
-
-/// Part i of n equal parts of some addresses.
-#[inline(always)]
-fn share(range: &Range<usize>, i: usize, n: usize) -> Range<usize> {
-    range.start + i * range.len() / n..range.start + (i + 1) * range.len() / n
+/// What a product's kernel asks memory for meanwhile.
+pub(super) struct Ahead {
+    /// Where the strip of the product after this one lies, if it is stored.
+    pub strip: Range<usize>,
+    /// Whether a tile's steps are to be fetched while the one before it is multiplied.
+    pub rows: bool,
 }
 
 impl<L, X> PanelProduct<'_, L, X> {
+    /// What is asked for while tile number `i` is multiplied, in so many steps: its rows' part of the next strip, and the next tile.
+    #[inline(always)]
+    fn requests(&self, i: usize, steps: usize) -> Requests
+    where
+        X: Pod + Send,
+    {
+        let (tile, first, last) = (&self.tiles[i], self.tiles[0].start, self.tiles[self.tiles.len() - 1].end);
+        let strip = share(&self.ahead.strip, tile.start - first..tile.end - first, last - first);
+        let rows = match self.tiles.get(i + 1) {
+            Some(next) if self.ahead.rows => addresses(self.x.part(next, &self.steps)),
+            _ => 0..0,
+        };
+        Requests::within([strip, rows], steps)
+    }
+
     #[inline(always)]
     fn finish(&self, row: usize, sums: &[f32; WIDTH]) {
         // SAFETY: a panel and a block of rows are one task, and these columns of these rows are its alone.
@@ -124,26 +138,27 @@ impl Job for PanelProduct<'_, Line, f32> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (i, tile) in self.tiles.iter().enumerate() {
-            let ahead = &share(&self.ahead, i, self.tiles.len());
             match (S::F32_LANES, S::REGISTER_COUNT) {
-                (16, _) => with_height!(tile.len(), self.singles::<_, S, 2>(simd, tile, ahead)),
-                (_, 32) => with_low_height!(tile.len(), self.singles::<_, S, 4>(simd, tile, ahead)),
-                _ => with_low_height!(tile.len(), self.singles::<_, S, 2>(simd, tile, ahead)),
+                (16, _) => with_height!(tile.len(), self.singles::<_, S, 2>(simd, i)),
+                (_, 32) => with_low_height!(tile.len(), self.singles::<_, S, 4>(simd, i)),
+                _ => with_low_height!(tile.len(), self.singles::<_, S, 2>(simd, i)),
             }
         }
     }
 }
 
 impl PanelProduct<'_, Line, f32> {
-    /// M rows by one panel, of which V vectors at a time are in registers.
+    /// Tile number `i`, of M rows, by one panel, of which V vectors at a time are in registers.
     #[inline(always)]
-    fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, tile: &Range<usize>, ahead: &Range<usize>) {
+    fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, i: usize) {
+        let tile = &self.tiles[i];
         let x = self.x.part(tile, &self.steps);
         let parts = WIDTH / (V * S::F32_LANES);
+        let mut requests = self.requests(i, parts * self.lines.len());
         // A copy in memory: the sums themselves must stay in registers.
         let mut lines = [[0.0; WIDTH]; M];
         for part in 0..parts {
-            let sums = self.sums::<M, S, V>(simd, x, part, &share(ahead, part, parts));
+            let sums = self.sums::<M, S, V>(simd, x, part, &mut requests);
             for (line, sums) in lines.iter_mut().zip(&sums) {
                 let (line, _) = cast_slice_mut::<f32, S::f32s>(line).as_chunks_mut::<V>();
                 line[part] = *sums;
@@ -161,12 +176,11 @@ impl PanelProduct<'_, Line, f32> {
         simd: S,
         x: &[f32],
         part: usize,
-        ahead: &Range<usize>,
+        requests: &mut Requests,
     ) -> [[S::f32s; V]; M] {
         let mut sums = [[S::f32s::zeroed(); V]; M];
-        let requests = self.lines.len().div_ceil(STEPS);
-        for (i, (x, lines)) in x.chunks(M * STEPS).zip(self.lines.chunks(STEPS)).enumerate() {
-            native::fetch(share(ahead, i, requests));
+        for (x, lines) in x.chunks(M * STEPS).zip(self.lines.chunks(STEPS)) {
+            requests.ask();
             for (x, line) in x.chunks_exact(M).zip(lines) {
                 let (weights, _) = cast_slice::<f32, S::f32s>(&line.0).as_chunks::<V>();
                 for (x, sums) in x.iter().zip(&mut sums) {
@@ -187,15 +201,13 @@ impl PanelProduct<'_, PairLine, u32> {
         native::run_pairs(&self);
     }
 
-    /// All rows of one tile, given what a tile's sums are.
+    /// All rows of tile number `i`, given what a tile's sums are.
     #[inline(always)]
-    pub(super) fn tile<const M: usize>(
-        &self,
-        tile: &Range<usize>,
-        sums: impl FnOnce(&[[u32; M]]) -> [[f32; WIDTH]; M],
-    ) {
+    pub(super) fn tile<const M: usize>(&self, i: usize, sums: impl FnOnce(&[[u32; M]], Requests) -> [[f32; WIDTH]; M]) {
+        let tile = &self.tiles[i];
         let (x, _) = self.x.part(tile, &self.steps).as_chunks::<M>();
-        for (row, sums) in tile.clone().zip(&sums(x)) {
+        let requests = self.requests(i, x.len());
+        for (row, sums) in tile.clone().zip(&sums(x, requests)) {
             self.finish(row, sums);
         }
     }

@@ -10,6 +10,7 @@
 //!
 //! Every element of a result is computed by one task in a fixed order: results do not depend on the number of threads.
 
+mod ahead;
 mod changing;
 mod kernel;
 mod product;

@@ -1,7 +1,5 @@
 //! What other architectures have no instructions for: weights in bf16 are widened to f32 instead.
 
-use std::ops::Range;
-
 use super::WIDTH;
 use super::kernel::PanelProduct;
 use super::store::{Line, PairLine};
@@ -13,7 +11,7 @@ pub(super) fn run_pairs(_: &PanelProduct<PairLine, u32>) {
 
 /// Leaves it to the CPU to see what is read next.
 #[inline(always)]
-pub(super) fn fetch(_: Range<usize>) {}
+pub(super) fn fetch(_: usize) {}
 
 /// Whether there are fast transposes of f32.
 pub(super) fn has_transposes() -> bool {

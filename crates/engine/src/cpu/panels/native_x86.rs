@@ -5,18 +5,21 @@
 mod avx2;
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
-    _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16,
+    __m512, __m512bh, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
+    _mm512_dpbf16_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16,
     _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
     _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
-use std::ops::Range;
 
 use super::WIDTH;
+use super::ahead::{Requests, STEPS};
 use super::kernel::{PanelProduct, with_height};
 use super::store::{Line, PairLine};
 use crate::cpu::arch;
+
+/// Numbers of a row that are asked for before they are read: rows are packed a few at a time, and each is far from the next.
+const AHEAD: usize = 128;
 
 /// Numbers of 32 bits in a vector.
 const LANES: usize = 16;
@@ -33,29 +36,32 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
     struct Tiles<'a, 'b>(&'a PanelProduct<'b, PairLine, u32>);
     impl Tiles<'_, '_> {
         #[target_feature(enable = "avx512f,avx512bf16")]
-        fn tile<const M: usize>(&self, tile: &Range<usize>) {
-            self.0.tile(tile, |x: &[[u32; M]]| sums(x, self.0.lines));
+        fn tile<const M: usize>(&self, i: usize) {
+            self.0.tile(i, |x: &[[u32; M]], requests| sums(x, self.0.lines, requests));
         }
     }
     let tiles = Tiles(product);
-    for tile in product.tiles {
-        with_height!(tile.len(), tiles.tile::<_>(tile));
+    for (i, tile) in product.tiles.iter().enumerate() {
+        with_height!(tile.len(), tiles.tile::<_>(i));
     }
 }
 
 /// The sums of M rows with one panel, over pairs of inputs.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M] {
+fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine], mut requests: Requests) -> [[f32; WIDTH]; M] {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    for (x, line) in x.iter().zip(lines) {
-        // SAFETY: 32 values of 32 bits are two vectors of 16, and any bits are numbers.
-        let weights: [__m512bh; 2] = unsafe { transmute(line.0) };
-        for (x, sums) in x.iter().zip(&mut sums) {
-            // SAFETY: as above.
-            let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(*x as i32)) };
-            sums[0] = _mm512_dpbf16_ps(sums[0], x, weights[0]);
-            sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
+    for (x, lines) in x.chunks(STEPS).zip(lines.chunks(STEPS)) {
+        requests.ask();
+        for (x, line) in x.iter().zip(lines) {
+            // SAFETY: 32 values of 32 bits are two vectors of 16, and any bits are numbers.
+            let weights: [__m512bh; 2] = unsafe { transmute(line.0) };
+            for (x, sums) in x.iter().zip(&mut sums) {
+                // SAFETY: as above.
+                let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(*x as i32)) };
+                sums[0] = _mm512_dpbf16_ps(sums[0], x, weights[0]);
+                sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
+            }
         }
     }
     let mut lines = [[0.0; WIDTH]; M];
@@ -66,18 +72,11 @@ fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine]) -> [[f32; WIDTH]; M]
     lines
 }
 
-/// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
-
-/// Asks for some addresses to be brought to the second-level cache.
+/// Asks for a cache line to be brought to the second-level cache.
 #[inline(always)]
-pub(super) fn fetch(addresses: Range<usize>) {
-    let mut address = addresses.start.next_multiple_of(CACHE_LINE);
-    while address < addresses.end {
-        // SAFETY: asking for any address is allowed; nothing is read.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(address as *const i8) };
-        address += CACHE_LINE;
-    }
+pub(super) fn fetch(address: usize) {
+    // SAFETY: asking for any address is allowed; nothing is read.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(address as *const i8) };
 }
 
 /// Whether there are fast transposes of f32.
@@ -168,6 +167,7 @@ fn pairs(even: &[f32], odd: &[f32], first: usize, scale: f32) -> __m512i {
 #[inline]
 fn scaled(row: &[f32], first: usize, scale: f32) -> __m512 {
     let rest = &row[first.min(row.len())..];
+    _mm_prefetch::<_MM_HINT_T0>(rest.as_ptr().wrapping_add(AHEAD).cast());
     let mask = ((1u32 << rest.len().min(LANES)) - 1) as u16;
     // SAFETY: the mask keeps the load within the row.
     _mm512_mul_ps(_mm512_set1_ps(scale), unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) })

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use super::kernel::{PanelProduct, Start};
+use bytemuck::Pod;
+
+use super::kernel::{Ahead, PanelProduct, Start};
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
 use super::{Target, WIDTH};
@@ -12,7 +14,7 @@ use crate::cpu::simd::vectorised;
 use crate::threads::share_numbers;
 
 /// Bytes of a strip that all rows pass over at once, so that it stays in the second-level cache.
-const STRIP: usize = 64 * 1024;
+const STRIP: usize = 128 * 1024;
 /// Bytes of a block of rows.
 const BLOCK: usize = 1024 * 1024;
 /// Rows of a block at least, where strips are made for every block anew: enough to hide what that costs.
@@ -28,7 +30,7 @@ pub(super) struct Shape {
 }
 
 /// A step of a row, which a kernel multiplies with a line of the right operand.
-pub(super) trait Step: Sync + Sized {
+pub(super) trait Step: Pod + Send + Sync {
     /// As many values for each of 32 columns.
     type Line: Send;
     /// Values of a step.
@@ -70,22 +72,35 @@ pub(super) trait Strips<L>: Sync {
 }
 
 /// Where the values lie of the strip that comes after the one that begins at `first`: further down the part, or on top of the next.
-fn ahead<L>(strips: &impl Strips<L>, shape: Shape, part: usize, first: usize, depth_of_strip: usize) -> Range<usize> {
+fn next_strip<L>(
+    strips: &impl Strips<L>,
+    shape: Shape,
+    part: usize,
+    first: usize,
+    depth_of_strip: usize,
+) -> Range<usize> {
     let next = first + depth_of_strip;
     match (next < shape.depth, part + 1 < shape.parts) {
-        // With AVX-512 it gains nothing: what fetches ahead in such a CPU sees as much.
-        _ if arch::is_avx512() => 0..0,
         (true, _) => strips.addresses(part, next..shape.depth.min(next + depth_of_strip)),
         (false, true) => strips.addresses(part + 1, 0..shape.depth.min(depth_of_strip)),
         (false, false) => 0..0,
     }
 }
 
+/// The depth of strips of about one height, none higher than `most`. It begins and ends with a panel.
+fn depth_of_strip(depth: usize, most: usize) -> usize {
+    let count = depth.div_ceil(most).max(1);
+    depth.div_ceil(count).next_multiple_of(WIDTH).max(WIDTH)
+}
+
+fn bytes_of_row<X: Step>(shape: Shape) -> usize {
+    (shape.depth.div_ceil(X::VALUES) * size_of::<X>()).max(1)
+}
+
 /// The rows' tiles in blocks of about one height.
 fn blocks<'x, X: Step>(strips: &impl Strips<X::Line>, shape: Shape, x: &'x RowTiles<X>) -> Vec<&'x [Range<usize>]> {
-    let bytes_of_row = (shape.depth.div_ceil(X::VALUES) * size_of::<X>()).max(1);
     let least = if strips.are_stored() { 1 } else { ROWS_PER_STRIP_MADE };
-    let count = x.rows().div_ceil((BLOCK / bytes_of_row).max(least));
+    let count = x.rows().div_ceil((BLOCK / bytes_of_row::<X>(shape)).max(least));
     x.tiles.chunks(x.tiles.len().div_ceil(count.max(1)).max(1)).collect()
 }
 
@@ -99,13 +114,14 @@ pub(super) fn multiply<'a, X: Step>(
 ) {
     let blocks = blocks(strips, shape, x);
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
+    let rows_are_far = rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
     share_numbers(blocks.len() * shape.parts, together, Vec::new, |scratch: &mut Vec<X::Line>, task| {
         let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
-        let depth_of_strip = X::VALUES * STRIP / size_of::<X::Line>();
+        let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
         for first in (0..shape.depth.max(1)).step_by(depth_of_strip) {
             let depth = first..shape.depth.min(first + depth_of_strip);
             let steps = depth.start / X::VALUES..depth.end.div_ceil(X::VALUES);
@@ -113,7 +129,7 @@ pub(super) fn multiply<'a, X: Step>(
                 #[inline(always)]
                 || strips.lines(part, depth, scratch),
             );
-            let ahead = ahead(strips, shape, part, first, depth_of_strip);
+            let ahead = Ahead { strip: next_strip(strips, shape, part, first, depth_of_strip), rows: rows_are_far };
             X::run(PanelProduct { lines, x, tiles, steps, y: y.rows, columns: columns.clone(), start, ahead });
             start = Start::There;
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
+use super::ahead::addresses;
 use super::{BLOCK, WIDTH};
 use crate::Precision;
 use crate::buffer::Buffer;
@@ -137,15 +138,13 @@ impl Store {
 
     /// Where a panel's values of some of its inputs lie, scales not counted.
     pub(super) fn addresses(&self, inputs: usize, panel: usize, range: Range<usize>) -> Range<usize> {
-        fn of<T>(values: &[T]) -> Range<usize> {
-            let Range { start, end } = values.as_ptr_range();
-            start as usize..end as usize
-        }
         let part = panel * inputs + range.start..panel * inputs + range.end;
         match self {
-            Self::F32(lines) => of(&lines[part]),
-            Self::Bf16(lines) => of(&lines[panel * inputs.div_ceil(2)..][range.start / 2..range.end.div_ceil(2)]),
-            Self::Int8(lines, _) => of(&lines[part]),
+            Self::F32(lines) => addresses(&lines[part]),
+            Self::Bf16(lines) => {
+                addresses(&lines[panel * inputs.div_ceil(2)..][range.start / 2..range.end.div_ceil(2)])
+            }
+            Self::Int8(lines, _) => addresses(&lines[part]),
         }
     }
 

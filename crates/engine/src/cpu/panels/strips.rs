@@ -23,6 +23,10 @@ impl Strips<PairLine> for Forward<'_> {
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
     }
+
+    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize> {
+        self.weight.store.addresses(self.weight.inputs, self.first + part, depth)
+    }
 }
 
 impl Strips<Line> for Forward<'_> {
