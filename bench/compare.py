@@ -17,11 +17,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = ["train", "score", "sample", "step-continuation", "step-infill"]
-SIDES = ["amortize", "pytorch-usual", "pytorch-best", "llama.cpp"]
+SIDES = ["amortize", "pytorch-usual", "pytorch-shared", "pytorch-best", "llama.cpp"]
 # Each is said once more as a sentence: amortize in one precision against another side in one.
 HEADLINES = [
     ("f32", "pytorch-usual", "f32"),
     ("bf16", "pytorch-usual", "f32"),
+    ("f32", "pytorch-shared", "f32"),
+    ("bf16", "pytorch-shared", "bf16"),
     ("f32", "pytorch-best", "f32"),
     ("bf16", "pytorch-best", "bf16"),
     ("f32", "llama.cpp", "f32"),

@@ -1,14 +1,16 @@
-"""Checks that both ways of running PyTorch compute the same: log-probabilities, gradients, rewards, losses, updates.
+"""Checks that all ways of running PyTorch compute the same: log-probabilities, gradients, rewards, losses, updates.
 
 At a tiny shape in f32 without dropout, where rounding is all that may differ. Prints the largest differences, relative to the
 largest value; fails if one is too large.
 """
 
+import copy
 from dataclasses import replace
 
 import torch
 
 import best
+import shared
 import usual
 from workloads import LARGE, SMALL, Shape, make_inputs, make_model
 
@@ -72,8 +74,24 @@ def check_bf16():
     compare("bf16: sampled", best.sample(fast, inputs, given=inputs.z)[1], ours[0], 0.05)
 
 
+def check_shared(model, inputs):
+    """That a prompt shared by hand changes nothing but the time."""
+    for i, name in enumerate(["tokens", "stops"]):
+        compare(f"shared: {name} scored", shared.score(model, inputs)[i], usual.score(model, inputs)[i])
+    ours, theirs = [], []
+    for side, found in [(shared, ours), (usual, theirs)]:
+        found.extend(side.train(model, inputs))
+        found.append({name: parameter.grad for name, parameter in trained(model).items()})
+    for i, name in enumerate(["tokens", "stops"]):
+        compare(f"shared: {name}", ours[i], theirs[i])
+    compare_all("shared: gradients", ours[2], theirs[2])
+    given = usual.sample(model, inputs, given=inputs.z)[1]
+    compare("shared: sampled", shared.sample(model, inputs, given=inputs.z)[1], given)
+
+
 def main():
     plain, owner, fast, inputs = pair(SMALL, SHAPE.eos)
+    check_shared(plain, inputs)
     for i, name in enumerate(["tokens", "stops"]):
         compare(f"score: {name}", best.score(fast, inputs)[i], usual.score(plain, inputs)[i])
     ours, theirs = best.train(fast, list(trained(owner).values()), inputs), usual.train(plain, inputs)
@@ -95,11 +113,18 @@ def main():
         optimizers = [torch.optim.SGD(trained(model).values(), lr=1.0) for model in (owner, plain)]
         before = {name: parameter.detach().clone() for name, parameter in trained(plain).items()}
         ours = best.step(fast, optimizers[0], inputs, reward, given=inputs.z)
+        by_hand = copy.deepcopy(plain)
+        optimizer = torch.optim.SGD(trained(by_hand).values(), lr=1.0)
+        third = shared.step(by_hand, optimizer, inputs, getattr(shared, f"{task}_reward"), given=inputs.z)
         theirs = getattr(usual, f"step_{task}")(plain, optimizers[1], inputs, given=inputs.z)
+        compare(f"shared: step-{task}: log R", third[1], theirs[1])
         compare(f"step-{task}: log R", ours[1], theirs[1])
         compare(f"step-{task}: loss", ours[0], theirs[0])
-        change = [{name: p.detach() - before[name] for name, p in trained(model).items()} for model in (owner, plain)]
-        compare_all(f"step-{task}: update", *change)
+        change = [
+            {name: p.detach() - before[name] for name, p in trained(model).items()} for model in (owner, plain, by_hand)
+        ]
+        compare_all(f"step-{task}: update", *change[:2])
+        compare_all(f"shared: step-{task}: update", *change[1:])
     check_bf16()
     print("all agree")
 

@@ -1,6 +1,6 @@
 """Times one workload on one side in this process.
 
-    run.py --workload train --side usual --precision f32 [--repeats N] [--threads 2] [--json]
+    run.py --workload train --side usual|shared|best --precision f32 [--repeats N] [--threads 2] [--json]
 """
 
 import argparse
@@ -19,6 +19,7 @@ def prepare(workload, side, precision):
     import torch
 
     import best
+    import shared
     import usual
     from workloads import LARGE, SMALL, Shape, make_inputs, make_model
 
@@ -34,6 +35,13 @@ def prepare(workload, side, precision):
             step = {"step-continuation": usual.step_continuation, "step-infill": usual.step_infill}[workload]
             return lambda: step(model, optimizer, inputs)
         return lambda: {"train": usual.train, "score": usual.score, "sample": usual.sample}[workload](model, inputs)
+
+    if side == "shared":
+        if is_step:
+            optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+            reward = {"step-continuation": shared.continuation_reward, "step-infill": shared.infill_reward}[workload]
+            return lambda: shared.step(model, optimizer, inputs, reward)
+        return lambda: {"train": shared.train, "score": shared.score, "sample": shared.sample}[workload](model, inputs)
 
     rows = shape.samples if workload == "sample" else shape.prompt + shape.samples * shape.length
     fast = best.Gpt2(model, rows, train=is_step or workload == "train")
@@ -57,7 +65,7 @@ def peak_rss_mb():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workload", choices=WORKLOADS, required=True)
-    parser.add_argument("--side", choices=["usual", "best"], required=True)
+    parser.add_argument("--side", choices=["usual", "shared", "best"], required=True)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -69,6 +77,7 @@ def main():
     import torch
 
     import best  # noqa: F401, so that all imports are done
+    import shared  # noqa: F401
     import usual  # noqa: F401
 
     import_rss_mb = peak_rss_mb()

@@ -1,5 +1,5 @@
-//! The language-model head: log-probabilities of wanted targets at wanted rows, and their gradients, without ever
-//! holding the table of logits.
+//! The language-model head: log-probabilities of wanted targets at wanted rows, and their gradients, without
+//! holding the table of logits, unless it is small and will be needed again.
 //!
 //! Logits are formed in chunks of the vocabulary with an online softmax. For training the same pass collects
 //! `E_p[w]`, the mean output embedding under the row's distribution, because
@@ -21,6 +21,9 @@ use crate::{Tensor, Weight};
 const PANELS: usize = 32;
 /// Vocabulary entries of a chunk.
 pub const CHUNK: usize = PANELS * WIDTH;
+
+/// Numbers of the largest table of probabilities that is kept for the gradient of a trained head: 32 MiB.
+const KEPT: usize = 8 << 20;
 
 /// A set of allowed tokens: bit `id % 64` of word `id / 64`.
 pub type MaskBits<'a> = &'a [u64];
@@ -67,6 +70,17 @@ pub struct Scored {
     pub lse: Vec<f32>,
     /// `E_p[w]`, where it was asked for.  `[rows, d]`
     pub expected: Option<Tensor>,
+    /// The probabilities of every chunk, where they were asked for and the table is small.
+    kept: Vec<Unnormalised>,
+}
+
+/// Probabilities of a chunk that are still to be divided by the softmax's sum.
+#[derive(Debug)]
+struct Unnormalised {
+    /// `exp(logit - max)`  `[rows, chunk]`
+    exps: Tensor,
+    /// The largest logit of every row so far.  `[rows]`
+    max: Vec<f32>,
 }
 
 /// Whether a forward pass is for scores alone, or for a backward pass too.
@@ -74,8 +88,10 @@ pub struct Scored {
 pub enum Keep {
     /// Log-probabilities only.
     Scores,
-    /// Also `E_p[w]`.
+    /// Also `E_p[w]`, for [`backward_hidden`].
     ForBackward,
+    /// Also, where they are few, the probabilities, which [`backward_weight`] would otherwise compute again.
+    ForTrainedHead,
 }
 
 /// Log-probabilities of all wanted targets: hidden `[rows, d]`, weight `[vocab, d]`.
@@ -87,7 +103,8 @@ pub fn forward(hidden: &Tensor, weight: &Weight, wanted: &Wanted, keep: Keep) ->
         hidden: weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature, hidden.device()),
         state: hidden.device().zeros(n, 3),
         logits: vec![f32::NEG_INFINITY; wanted.targets.len()],
-        expected: (keep == Keep::ForBackward).then(|| hidden.device().zeros(n, d)),
+        expected: (keep != Keep::Scores).then(|| hidden.device().zeros(n, d)),
+        kept: (keep == Keep::ForTrainedHead && n * weight.outputs() <= KEPT).then(Vec::new),
     };
     rows::for_each(
         &mut pass.state,
@@ -122,6 +139,7 @@ struct OnlineSoftmax<'a> {
     state: Tensor,
     logits: Vec<f32>,
     expected: Option<Tensor>,
+    kept: Option<Vec<Unnormalised>>,
 }
 
 impl OnlineSoftmax<'_> {
@@ -153,6 +171,10 @@ impl OnlineSoftmax<'_> {
             let probabilities = weight.panels().operand(logits.view().rows_view(), 1.0, logits.device());
             weight.panels().backward(panels_of(&chunk), &probabilities, Start::There, expected.target());
         }
+        if let Some(kept) = &mut self.kept {
+            let max = (0..logits.rows()).map(|row| self.state.row(row)[MAX]).collect();
+            kept.push(Unnormalised { exps: logits, max });
+        }
     }
 
     fn pick_targets(&mut self, logits: &Tensor, chunk: Range<usize>) {
@@ -182,7 +204,7 @@ impl OnlineSoftmax<'_> {
                 *log_prob -= lse;
             }
         }
-        Scored { log_probs, lse, expected: self.expected }
+        Scored { log_probs, lse, expected: self.expected, kept: self.kept.unwrap_or_default() }
     }
 }
 
@@ -224,7 +246,7 @@ pub(super) fn apply_mask(logits: &mut [f32], mask: MaskBits, first: usize) {
 /// `dh_r += (Σ_y c_y w_y - (Σ_y c_y) E_p[w]) / T` with the coefficient c of every wanted target: dh `[rows, d]`.
 ///
 /// # Panics
-/// If `scored` was made without [`Keep::ForBackward`], or a masked target has a coefficient other than 0.
+/// If `scored` was made with [`Keep::Scores`], or a masked target has a coefficient other than 0.
 pub fn backward_hidden(wanted: &Wanted, weight: &Weight, scored: &Scored, coefficients: &[f32], dh: &mut Tensor) {
     let expected = scored.expected.as_ref().expect("a forward pass that keeps E_p[w]");
     let scale = wanted.inverse_temperature;
@@ -246,8 +268,8 @@ pub fn backward_hidden(wanted: &Wanted, weight: &Weight, scored: &Scored, coeffi
     );
 }
 
-/// `dW_v += Σ_r (c_r[v is a target] - C_r p_r(v)) h_r / T` with `C_r = Σ_y c_y`: a second pass over the vocabulary,
-/// for a head that is trained itself. dW `[vocab, d]`.
+/// `dW_v += Σ_r (c_r[v is a target] - C_r p_r(v)) h_r / T` with `C_r = Σ_y c_y`, for a head that is trained itself: dW `[vocab, d]`.
+/// A second pass over the vocabulary, unless `scored` was made with [`Keep::ForTrainedHead`] and holds the probabilities.
 pub fn backward_weight(
     hidden: &Tensor,
     weight: &Weight,
@@ -259,16 +281,18 @@ pub fn backward_weight(
     let totals: Vec<f32> =
         wanted.offsets.windows(2).map(|range| coefficients[range[0]..range[1]].iter().sum()).collect();
     let (vocabulary, d) = (dw.rows(), dw.cols());
-    let operand = weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature, hidden.device());
-    for chunk in chunks(vocabulary) {
-        let mut slopes = chunk_logits(&operand, weight, wanted, chunk.clone());
+    let pack = || weight.panels().operand(hidden.view().rows_view(), wanted.inverse_temperature, hidden.device());
+    let operand = scored.kept.is_empty().then(pack);
+    for (i, chunk) in chunks(vocabulary).enumerate() {
+        let mut slopes = match &operand {
+            Some(hidden) => chunk_probabilities(chunk_logits(hidden, weight, wanted, chunk.clone()), &scored.lse),
+            None => scored.kept[i].probabilities(&scored.lse),
+        };
         rows::for_each(
             &mut slopes,
             #[inline(always)]
             |row, slopes| {
-                for slope in slopes.iter_mut() {
-                    *slope = -totals[row] * simd::exp(*slope - scored.lse[row]);
-                }
+                simd::scale(slopes, -totals[row]);
                 let range = wanted.offsets[row]..wanted.offsets[row + 1];
                 for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
                     if chunk.contains(&(*target as usize)) {
@@ -279,6 +303,38 @@ pub fn backward_weight(
         );
         let block = &mut dw.host_mut()[chunk.start * d..chunk.end * d];
         add_transposed(block, &slopes.view(), &hidden.view(), wanted.inverse_temperature, weight.precision());
+    }
+}
+
+/// The probabilities that logits stand for.  `[rows, chunk]`
+fn chunk_probabilities(mut logits: Tensor, lse: &[f32]) -> Tensor {
+    rows::for_each(
+        &mut logits,
+        #[inline(always)]
+        |row, logits| {
+            for logit in logits.iter_mut() {
+                *logit = simd::exp(*logit - lse[row]);
+            }
+        },
+    );
+    logits
+}
+
+impl Unnormalised {
+    /// What [`chunk_probabilities`] would make of the chunk's logits.  `[rows, chunk]`
+    fn probabilities(&self, lse: &[f32]) -> Tensor {
+        let mut p = self.exps.device().scratch(self.exps.rows(), self.exps.cols());
+        rows::for_each(
+            &mut p,
+            #[inline(always)]
+            |row, p| {
+                let scale = simd::exp(self.max[row] - lse[row]);
+                for (p, exp) in p.iter_mut().zip(self.exps.row(row)) {
+                    *p = scale * exp;
+                }
+            },
+        );
+        p
     }
 }
 

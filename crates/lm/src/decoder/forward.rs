@@ -145,7 +145,12 @@ impl Decoder {
         }
         let top = gather::forward(&x, rows);
         drop(x);
-        let scored = head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, Keep::ForBackward);
+        // Without an adapter it is the base's own weights that are trained.
+        let keep = match (pass.adapter, activations) {
+            (None, Activations::Kept) => Keep::ForTrainedHead,
+            _ => Keep::ForBackward,
+        };
+        let scored = head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, keep);
         Tape { blocks, top, rows: rows.to_vec(), scored }
     }
 
