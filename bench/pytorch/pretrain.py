@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tokens a second of pre-training, in PyTorch and with amortize: the same model on the same texts.
 
-    bench/pytorch/pretrain.py --amortize target/release/amortize [--steps 6] [--width 192 --layers 6 --heads 6]
+    bench/pytorch/pretrain.py --amortize target/release/amortize [--rounds 3] [--steps 6] [--width 192 --layers 6 --heads 6]
 
 Texts are drawn from a seed: short stories of 30 to 110 tokens. `amortize pretrain` learns a tokenizer from them and
 trains, once with products of f32 and once of bf16 (with f32 weights in the optimizer); its speed is the median over its steps but the first,
@@ -15,7 +15,8 @@ two ways:
 
 and each in passes of 1,024 and of 4,096 tokens; amortize has 1,024, its default.
 
-Both sides use two threads. Exits 2 if the run of amortize failed.
+Each round runs all of them once, so that whatever else the machine does falls on all alike; figures are medians over the rounds, and ratios
+medians of the rounds' ratios. Both sides use two threads. Exits 2 if the run of amortize failed.
 """
 
 import argparse
@@ -114,34 +115,46 @@ def pytorch(model, passes, passes_per_step, steps):
     return statistics.median(speeds[1:])
 
 
+def measure(args, directory):
+    """Tokens a second of every way to train, by its name: ours in both precisions, then PyTorch's."""
+    speeds = {}
+    for precision in ["f32", "bf16"]:
+        run, texts, speeds[f"amortize, {precision}"] = amortize(args, precision, directory / precision)
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    lines = [json.loads(line)["text"] for line in texts.read_text().splitlines()]
+    end = tokenizer.eos_token_id
+    documents = [tokens + [end] for tokens in tokenizer(lines)["input_ids"]]
+    documents = [tokens for tokens in documents if len(tokens) <= args.context]
+    config = AutoConfig.from_pretrained(run / "model")
+    for name, size in [(name, size) for name in ["padded", "chunks"] for size in PASSES]:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float()
+        passes = padded(documents, random.Random(1), size) if name == "padded" else chunks(documents, args.context, size)
+        speeds[f"PyTorch, {name}, {size} tokens a pass"] = pytorch(model, passes, TOKENS_PER_STEP // size, args.steps)
+    return speeds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--amortize", default="target/release/amortize")
     for name, default in [("layers", 6), ("width", 192), ("heads", 6), ("context", 256), ("vocabulary", 2048)]:
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--texts", type=int, default=3000)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    with tempfile.TemporaryDirectory() as directory:
-        ours = {}
-        for precision in ["f32", "bf16"]:
-            run, texts, ours[precision] = amortize(args, precision, Path(directory) / precision)
-            print(f"{args.width} x {args.layers}: amortize, {precision} {ours[precision]:.0f} tokens/s", flush=True)
-        tokenizer = AutoTokenizer.from_pretrained(run / "model")
-        lines = [json.loads(line)["text"] for line in texts.read_text().splitlines()]
-        end = tokenizer.eos_token_id
-        documents = [tokens + [end] for tokens in tokenizer(lines)["input_ids"]]
-        documents = [tokens for tokens in documents if len(tokens) <= args.context]
-        config = AutoConfig.from_pretrained(run / "model")
-        for name, size in [(name, size) for name in ["padded", "chunks"] for size in PASSES]:
-            torch.manual_seed(0)
-            model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float()
-            passes = padded(documents, random.Random(1), size) if name == "padded" else chunks(documents, args.context, size)
-            speed = pytorch(model, passes, TOKENS_PER_STEP // size, args.steps)
-            ratios = ", ".join(f"{precision} {tokens / speed:.2f}" for precision, tokens in ours.items())
-            shape = f"{args.width} x {args.layers}: PyTorch, {name}, {size} tokens a pass"
-            print(f"{shape} {speed:.0f} tokens/s; ours / theirs {ratios}", flush=True)
+    rounds = []
+    for _ in range(args.rounds):
+        with tempfile.TemporaryDirectory() as directory:
+            rounds.append(measure(args, Path(directory)))
+    for name in rounds[0]:
+        line = f"{args.width} x {args.layers}: {name} {statistics.median(speeds[name] for speeds in rounds):.0f} tokens/s"
+        if name.startswith("PyTorch"):
+            ratios = {p: [speeds[f"amortize, {p}"] / speeds[name] for speeds in rounds] for p in ["f32", "bf16"]}
+            parts = [f"{p} {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})" for p, r in ratios.items()]
+            line += "; ours / theirs " + ", ".join(parts)
+        print(line)
 
 
 if __name__ == "__main__":

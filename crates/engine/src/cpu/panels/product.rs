@@ -17,8 +17,9 @@ use crate::threads::share_numbers;
 const STRIP: usize = 128 * 1024;
 /// Bytes of a block of rows.
 const BLOCK: usize = 1024 * 1024;
-/// Rows of a block at least, where strips are made for every block anew: enough to hide what that costs.
-const ROWS_PER_STRIP_MADE: usize = 480;
+/// Rows of a block at least, where strips are made for every block anew: enough to hide what that costs. Rows that no cache holds are
+/// asked for ahead.
+const ROWS_PER_STRIP_MADE: usize = 1024;
 /// Multiplications below which a second thread costs more than it saves.
 const WORTH_A_THREAD: usize = 1 << 20;
 
@@ -97,11 +98,13 @@ fn bytes_of_row<X: Step>(shape: Shape) -> usize {
     (shape.depth.div_ceil(X::VALUES) * size_of::<X>()).max(1)
 }
 
-/// The rows' tiles in blocks of about one height.
+/// The rows' tiles in blocks of about one height: few enough rows to stay in a cache, and enough blocks that every thread has some.
 fn blocks<'x, X: Step>(strips: &impl Strips<X::Line>, shape: Shape, x: &'x RowTiles<X>) -> Vec<&'x [Range<usize>]> {
     let least = if strips.are_stored() { 1 } else { ROWS_PER_STRIP_MADE };
-    let count = x.rows().div_ceil((BLOCK / bytes_of_row::<X>(shape)).max(least));
-    x.tiles.chunks(x.tiles.len().div_ceil(count.max(1)).max(1)).collect()
+    let for_cache = x.rows().div_ceil((BLOCK / bytes_of_row::<X>(shape)).max(least));
+    let for_threads = rayon::current_num_threads().div_ceil(shape.parts.max(1));
+    let count = for_cache.max(for_threads);
+    x.tiles.chunks(x.tiles.len().div_ceil(count).max(1)).collect()
 }
 
 /// `y[:, columns of part] = start + x strips[part]` for all parts; `place` names a part's columns and what they start from.
