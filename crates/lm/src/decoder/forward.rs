@@ -146,10 +146,7 @@ impl Decoder {
         let top = gather::forward(&x, rows);
         drop(x);
         // Without an adapter it is the base's own weights that are trained.
-        let keep = match (pass.adapter, activations) {
-            (None, Activations::Kept) => Keep::ForTrainedHead,
-            _ => Keep::ForBackward,
-        };
+        let keep = if pass.adapter.is_none() { Keep::ForTrainedHead } else { Keep::ForBackward };
         let scored = head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, keep);
         Tape { blocks, top, rows: rows.to_vec(), scored }
     }
