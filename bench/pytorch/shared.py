@@ -8,7 +8,7 @@ beyond this (one packed tree, weights packed for oneDNN, a head that keeps no ta
 import torch
 from torch.nn import functional as F
 
-from workloads import modified_subtb_loss
+from workloads import modified_subtb_loss, score_with, train_with
 
 
 def run_prompt(model, prompt, samples):
@@ -32,19 +32,13 @@ def log_probs(model, prompt, z, stop):
 
 
 def train(model, inputs):
-    """W1: forward and backward of the weighted sum of log-probabilities. Gradients are left in the parameters."""
-    model.zero_grad(set_to_none=True)
-    tokens, stops = log_probs(model, inputs.prompt, inputs.z, inputs.stop)
-    loss = (inputs.token_weights * tokens).sum() + (inputs.stop_weights * stops).sum()
-    loss.backward()
-    return tokens.detach(), stops.detach()
+    """W1: forward and backward of the weighted sum of log-probabilities."""
+    return train_with(log_probs, model, inputs)
 
 
-@torch.no_grad()
 def score(model, inputs):
     """W2: the same log-probabilities under the base model, without gradient."""
-    with model.disable_adapter():
-        return log_probs(model, inputs.prompt, inputs.z, inputs.stop)
+    return score_with(log_probs, model, inputs)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ itself, score the base model by switching the adapter off, and, for infilling, r
 
 import torch
 
-from workloads import modified_subtb_loss
+from workloads import modified_subtb_loss, score_with, train_with
 
 
 def repeat_prompt(prompt, samples):
@@ -24,19 +24,13 @@ def log_probs(model, prompt, z, stop):
 
 
 def train(model, inputs):
-    """W1: forward and backward of the weighted sum of log-probabilities. Gradients are left in the parameters."""
-    model.zero_grad(set_to_none=True)
-    tokens, stops = log_probs(model, inputs.prompt, inputs.z, inputs.stop)
-    loss = (inputs.token_weights * tokens).sum() + (inputs.stop_weights * stops).sum()
-    loss.backward()
-    return tokens.detach(), stops.detach()
+    """W1: forward and backward of the weighted sum of log-probabilities."""
+    return train_with(log_probs, model, inputs)
 
 
-@torch.no_grad()
 def score(model, inputs):
     """W2: the same log-probabilities under the base model, without gradient."""
-    with model.disable_adapter():
-        return log_probs(model, inputs.prompt, inputs.z, inputs.stop)
+    return score_with(log_probs, model, inputs)
 
 
 def decode(model, prompt, samples, length, stop, given=None, after_prefix=None):

@@ -1,4 +1,4 @@
-"""What both ways of running PyTorch share: the model, the inputs of each workload, and the loss."""
+"""What the ways of running PyTorch share: the model, the inputs of each workload, and the loss."""
 
 import os
 from dataclasses import dataclass
@@ -103,6 +103,22 @@ def make_model(shape, lora, precision="f32", seed=0):
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
     return model.eval()
+
+
+def train_with(log_probs, model, inputs):
+    """Forward and backward of the weighted sum of a PEFT model's log-probabilities. Gradients are left in the parameters."""
+    model.zero_grad(set_to_none=True)
+    tokens, stops = log_probs(model, inputs.prompt, inputs.z, inputs.stop)
+    loss = (inputs.token_weights * tokens).sum() + (inputs.stop_weights * stops).sum()
+    loss.backward()
+    return tokens.detach(), stops.detach()
+
+
+@torch.no_grad()
+def score_with(log_probs, model, inputs):
+    """The same log-probabilities under a PEFT model's base, without gradient."""
+    with model.disable_adapter():
+        return log_probs(model, inputs.prompt, inputs.z, inputs.stop)
 
 
 def modified_subtb_loss(log_q, log_q_stop, log_r):
