@@ -21,7 +21,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from workloads import modified_subtb_loss
+from workloads import update
 
 
 def pack(weight, rows):
@@ -340,8 +340,4 @@ def step(model, optimizer, inputs, reward, given=None):
     z = sample(model, inputs)[0] if given is None else given
     log_r = reward(model, inputs, z)
     log_q, log_q_stop = log_probs(model, inputs.prompt, z, inputs.stop, adapter=True, dropout=True)
-    loss = modified_subtb_loss(log_q, log_q_stop, log_r)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), log_r
+    return update(optimizer, log_q, log_q_stop, log_r), log_r

@@ -118,6 +118,7 @@ def main():
         third = shared.step(by_hand, optimizer, inputs, getattr(shared, f"{task}_reward"), given=inputs.z)
         theirs = getattr(usual, f"step_{task}")(plain, optimizers[1], inputs, given=inputs.z)
         compare(f"shared: step-{task}: log R", third[1], theirs[1])
+        compare(f"shared: step-{task}: loss", third[0], theirs[0])
         compare(f"step-{task}: log R", ours[1], theirs[1])
         compare(f"step-{task}: loss", ours[0], theirs[0])
         change = [

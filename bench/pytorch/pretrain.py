@@ -24,6 +24,7 @@ import json
 import random
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -145,9 +146,11 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(2)
     rounds = []
-    for _ in range(args.rounds):
+    for i in range(args.rounds):
         with tempfile.TemporaryDirectory() as directory:
             rounds.append(measure(args, Path(directory)))
+        speeds = ", ".join(f"{name} {speed:.0f}" for name, speed in rounds[-1].items())
+        print(f"round {i + 1}, tokens/s: {speeds}", file=sys.stderr)
     for name in rounds[0]:
         line = f"{args.width} x {args.layers}: {name} {statistics.median(speeds[name] for speeds in rounds):.0f} tokens/s"
         if name.startswith("PyTorch"):

@@ -8,7 +8,7 @@ beyond this (one packed tree, weights packed for oneDNN, a head that keeps no ta
 import torch
 from torch.nn import functional as F
 
-from workloads import modified_subtb_loss, score_with, train_with
+from workloads import score_with, train_with, update
 
 
 def run_prompt(model, prompt, samples):
@@ -89,8 +89,4 @@ def step(model, optimizer, inputs, reward, given=None):
     log_r = reward(model, inputs, z)
     model.train()
     log_q, log_q_stop = log_probs(model, inputs.prompt, z, inputs.stop)
-    loss = modified_subtb_loss(log_q, log_q_stop, log_r)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), log_r
+    return update(optimizer, log_q, log_q_stop, log_r), log_r

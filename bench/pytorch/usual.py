@@ -7,7 +7,7 @@ itself, score the base model by switching the adapter off, and, for infilling, r
 
 import torch
 
-from workloads import modified_subtb_loss, score_with, train_with
+from workloads import score_with, train_with, update
 
 
 def repeat_prompt(prompt, samples):
@@ -90,21 +90,12 @@ def infill_reward(model, inputs, z):
     return table.gather(-1, continuation[..., None])[..., 0].sum(1)
 
 
-def update(model, optimizer, log_q, log_q_stop, log_r):
-    """The loss, its backward pass through the decoding loop, and the optimizer's step."""
-    loss = modified_subtb_loss(log_q, log_q_stop, log_r)
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach()
-
-
 def step_continuation(model, optimizer, inputs, given=None):
     """One whole GFlowNet step of the continuation task. Returns the loss and log R."""
     model.train()
     z, log_q, log_q_stop = decode(model, inputs.prompt, *inputs.z.shape, inputs.stop, given)
     log_r = continuation_reward(model, inputs, z)
-    return update(model, optimizer, log_q, log_q_stop, log_r), log_r
+    return update(optimizer, log_q, log_q_stop, log_r), log_r
 
 
 def step_infill(model, optimizer, inputs, given=None):
@@ -115,4 +106,4 @@ def step_infill(model, optimizer, inputs, given=None):
         model, inputs.prompt, *inputs.z.shape, inputs.stop, given, lambda z: rewards.append(infill_reward(model, inputs, z))
     )
     log_r = torch.stack(rewards, 1)
-    return update(model, optimizer, log_q, log_q_stop, log_r), log_r
+    return update(optimizer, log_q, log_q_stop, log_r), log_r

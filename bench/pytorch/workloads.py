@@ -132,3 +132,12 @@ def modified_subtb_loss(log_q, log_q_stop, log_r):
     sums = torch.cat([torch.zeros_like(delta[:, :1]), delta], 1).cumsum(1)
     start, end = torch.triu_indices(sums.shape[1], sums.shape[1], offset=1)
     return (sums[:, end] - sums[:, start]).square().mean()
+
+
+def update(optimizer, log_q, log_q_stop, log_r):
+    """The modified SubTB loss, its backward pass and the optimizer's step. Returns the loss."""
+    loss = modified_subtb_loss(log_q, log_q_stop, log_r)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach()

@@ -285,14 +285,13 @@ pub fn backward_weight(
     let operand = scored.kept.is_empty().then(pack);
     for (i, chunk) in chunks(vocabulary).enumerate() {
         let mut slopes = match &operand {
-            Some(hidden) => chunk_probabilities(chunk_logits(hidden, weight, wanted, chunk.clone()), &scored.lse),
-            None => scored.kept[i].probabilities(&scored.lse),
+            Some(hidden) => softmax_slopes(chunk_logits(hidden, weight, wanted, chunk.clone()), &scored.lse, &totals),
+            None => scored.kept[i].slopes(&scored.lse, &totals),
         };
         rows::for_each(
             &mut slopes,
             #[inline(always)]
             |row, slopes| {
-                simd::scale(slopes, -totals[row]);
                 let range = wanted.offsets[row]..wanted.offsets[row + 1];
                 for (target, c) in wanted.targets_of(row).iter().zip(&coefficients[range]) {
                     if chunk.contains(&(*target as usize)) {
@@ -306,14 +305,14 @@ pub fn backward_weight(
     }
 }
 
-/// The probabilities that logits stand for.  `[rows, chunk]`
-fn chunk_probabilities(mut logits: Tensor, lse: &[f32]) -> Tensor {
+/// `-C_r p_r` of a chunk's logits, C being `totals`.  `[rows, chunk]`
+fn softmax_slopes(mut logits: Tensor, lse: &[f32], totals: &[f32]) -> Tensor {
     rows::for_each(
         &mut logits,
         #[inline(always)]
         |row, logits| {
             for logit in logits.iter_mut() {
-                *logit = simd::exp(*logit - lse[row]);
+                *logit = -totals[row] * simd::exp(*logit - lse[row]);
             }
         },
     );
@@ -321,20 +320,20 @@ fn chunk_probabilities(mut logits: Tensor, lse: &[f32]) -> Tensor {
 }
 
 impl Unnormalised {
-    /// What [`chunk_probabilities`] would make of the chunk's logits.  `[rows, chunk]`
-    fn probabilities(&self, lse: &[f32]) -> Tensor {
-        let mut p = self.exps.device().scratch(self.exps.rows(), self.exps.cols());
+    /// What [`softmax_slopes`] would make of the chunk's logits.  `[rows, chunk]`
+    fn slopes(&self, lse: &[f32], totals: &[f32]) -> Tensor {
+        let mut slopes = self.exps.device().scratch(self.exps.rows(), self.exps.cols());
         rows::for_each(
-            &mut p,
+            &mut slopes,
             #[inline(always)]
-            |row, p| {
-                let scale = simd::exp(self.max[row] - lse[row]);
-                for (p, exp) in p.iter_mut().zip(self.exps.row(row)) {
-                    *p = scale * exp;
+            |row, slopes| {
+                let scale = -totals[row] * simd::exp(self.max[row] - lse[row]);
+                for (slope, exp) in slopes.iter_mut().zip(self.exps.row(row)) {
+                    *slope = scale * exp;
                 }
             },
         );
-        p
+        slopes
     }
 }
 

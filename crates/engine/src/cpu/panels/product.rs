@@ -117,6 +117,7 @@ pub(super) fn multiply<'a, X: Step>(
 ) {
     let blocks = blocks(strips, shape, x);
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
+    let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
     let rows_are_far = rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
@@ -124,7 +125,6 @@ pub(super) fn multiply<'a, X: Step>(
         let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
-        let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
         for first in (0..shape.depth.max(1)).step_by(depth_of_strip) {
             let depth = first..shape.depth.min(first + depth_of_strip);
             let steps = depth.start / X::VALUES..depth.end.div_ceil(X::VALUES);
