@@ -114,11 +114,11 @@ impl Footprint {
         (self.packed_values as f64 * beside.bytes_per_value()) as usize
     }
 
-    /// Scores of `rows` packed rows without a tape, the head being asked about `asked` of them.
-    pub fn scoring(&self, rows: usize, asked: usize) -> Need {
+    /// Scores of `rows` packed rows without a tape, the head being asked about `asked` of them, with keys and values of `cached` rows.
+    pub fn scoring(&self, rows: usize, asked: usize, cached: usize) -> Need {
         let block = rows * self.block_without_tape();
         let head = asked * (2 * self.widths.hidden + self.head_chunk());
-        Need { tensors: block.max(head) * FLOAT, operands: self.operands(rows, asked) }
+        Need { tensors: (self.cache(cached) + block.max(head)) * FLOAT, operands: self.operands(rows, asked) }
     }
 
     /// Scores of `rows` packed rows with a tape, the head being asked about `asked` of them, and the backward pass.
@@ -144,8 +144,7 @@ impl Footprint {
     pub fn sampling(&self, prompt_rows: usize, live: usize, max_length: usize) -> Need {
         let Widths { hidden, .. } = self.widths;
         let live = live.min(LIVE);
-        let kv = self.config.kv_heads * self.config.head_dim;
-        let cache = 2 * self.config.layers * kv * (prompt_rows + live * max_length);
+        let cache = self.cache(prompt_rows + live * max_length);
         let prompts = prompt_rows * self.block_without_tape();
         let logits = prompt_rows * hidden + live * (2 * hidden + self.config.vocab_size);
         let step = live * self.block_without_tape();
@@ -153,6 +152,11 @@ impl Footprint {
             tensors: (cache + prompts.max(logits).max(step)) * FLOAT,
             operands: self.operands(prompt_rows.max(live), live),
         }
+    }
+
+    /// Numbers of the keys and values of so many rows.
+    fn cache(&self, rows: usize) -> usize {
+        2 * self.config.layers * self.config.kv_heads * self.config.head_dim * rows
     }
 
     /// Numbers a row that a block's tape keeps, without an adapter's.

@@ -5,17 +5,21 @@ use amortize_engine::{AttentionPlan, on_threads};
 
 use crate::actions::TokenMask;
 use crate::adapter::Adapter;
-use crate::decoder::{Activations, Batch, Dropout, Gradients, Pass, Tape};
+use crate::decoder::{Activations, Batch, Dropout, Gradients, KvCache, Pass, Tape};
 use crate::error::{LmError, Result};
 use crate::forest::Forest;
 use crate::model::Model;
-use parts::{Part, parts};
+use parts::{Part, runs};
 
 mod parts;
 
-/// Packed rows that are scored at once where trees allow it: as many as keep all cores of a large machine busy. What a
-/// pass without a tape takes grows with them.
-pub const ROWS_AT_ONCE: usize = 2048;
+/// Packed rows that are scored at once where segments allow it: enough to keep all cores busy, and few enough that what a pass without a tape
+/// makes of them stays in a core's part of the last-level cache.
+pub fn rows_at_once() -> usize {
+    const A_CORE: usize = 256;
+    const MOST: usize = 2048;
+    MOST.min(A_CORE * rayon::current_num_threads())
+}
 
 /// A distribution over token sequences: a base model, adapted or not. Nothing is toggled: the adapted and the frozen
 /// distribution of one model are two values.
@@ -170,8 +174,8 @@ impl<'a> Policy<'a> {
         Self { activations, ..self }
     }
 
-    /// Log-probabilities of all questions, in nats, in the order of asking. The memory that it takes is bounded: many
-    /// trees go through the model some at a time.
+    /// Log-probabilities of all questions, in nats, in the order of asking. The memory that it takes is bounded: only some rows go
+    /// through the model at a time, [`rows_at_once`].
     ///
     /// # Errors
     /// If a token is not in the vocabulary, a sequence is longer than the model's context, or the model's
@@ -180,8 +184,11 @@ impl<'a> Policy<'a> {
         self.check(forest, questions)?;
         let mut answers = vec![0.0; questions.len()];
         on_threads(|| {
-            for part in parts(&forest.attention_plan(), ROWS_AT_ONCE) {
-                self.score_part(forest, &part, questions, &mut answers);
+            for run in runs(&forest.attention_plan(), rows_at_once()) {
+                let mut cache = (run.cache > 0).then(|| KvCache::new(&self.model.decoder, run.cache));
+                for part in &run.parts {
+                    self.score_part(forest, part, cache.as_mut(), questions, &mut answers);
+                }
             }
         });
         if answers.iter().any(|log_prob| log_prob.is_nan()) {
@@ -190,11 +197,18 @@ impl<'a> Policy<'a> {
         Ok(answers)
     }
 
-    fn score_part(&self, forest: &Forest, part: &Part, questions: &Questions, answers: &mut [f64]) {
+    fn score_part(
+        &self,
+        forest: &Forest,
+        part: &Part,
+        cache: Option<&mut KvCache>,
+        questions: &Questions,
+        answers: &mut [f64],
+    ) {
         let mut place = vec![None; forest.tokens().len()];
         part.rows.iter().zip(0..).for_each(|(row, new)| place[*row as usize] = Some(new));
         let compiled = questions.compile(|row| place[row as usize]);
-        if compiled.rows.is_empty() {
+        if compiled.rows.is_empty() && cache.is_none() {
             return;
         }
         let of = |all: &[u32]| -> Vec<u32> { part.rows.iter().map(|row| all[*row as usize]).collect() };
@@ -202,7 +216,8 @@ impl<'a> Policy<'a> {
         let (tokens, depths) = (of(forest.tokens()), of(forest.depths()));
         let batch = Batch { tokens: &tokens, depths: &depths, path_keys: &path_keys, plan: &part.plan };
         let masks = questions.mask_words();
-        let scored = self.model.decoder.score(&self.pass(batch), &compiled.rows, &compiled.wanted(&masks));
+        let cache = cache.map(|cache| (cache, part.cached.as_slice()));
+        let scored = self.model.decoder.score(&self.pass(batch), cache, &compiled.rows, &compiled.wanted(&masks));
         compiled.restore(&scored.log_probs, answers);
     }
 

@@ -6,7 +6,7 @@ mod common;
 use amortize_lm::adapter::AdapterGradients;
 use amortize_lm::decoder::{Activations, Gradients};
 use amortize_lm::parameters::BaseGradients;
-use amortize_lm::{Adapter, Forest, Model, Policy, Questions, ROWS_AT_ONCE};
+use amortize_lm::{Adapter, Forest, Model, Policy, Questions, rows_at_once};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -79,28 +79,42 @@ fn what_is_computed_again_takes_no_memory_meanwhile() {
     assert!(recomputed < kept * 4 / 5, "{recomputed} bytes against {kept}");
 }
 
+/// Trees that take turns in what is packed and in what is asked, and one that is too large to go through the model at once.
+fn many_trees(model: &Model, rng: &mut ChaCha8Rng) -> (Forest, Questions) {
+    let (mut forest, mut questions) = (Forest::new(), Questions::new());
+    let most = rows_at_once();
+    let (mut leaves, mut tails) = (Vec::new(), Vec::new());
+    for key in 0..most as u64 / 10 {
+        let root = forest.root(key, &common::tokens(rng, model, 5));
+        leaves.push((root, forest.child(root, 4, &common::tokens(rng, model, 11))));
+    }
+    let large = forest.root(u64::MAX, &common::tokens(rng, model, 7));
+    let branches: Vec<_> = (0..most / 20).map(|_| forest.child(large, 7, &common::tokens(rng, model, 9))).collect();
+    for (root, _) in &leaves {
+        forest.child(*root, 5, &common::tokens(rng, model, 2));
+    }
+    for sees in [8, 16, 12] {
+        tails.extend(branches.iter().map(|branch| forest.child(*branch, sees, &common::tokens(rng, model, 6))));
+    }
+    for depth in [0, 14, 7] {
+        for (_, leaf) in &leaves {
+            questions.ask(forest.row_at(*leaf, depth), common::tokens(rng, model, 1)[0], None);
+        }
+        for tail in &tails {
+            let depth = depth.min(forest.path_len(*tail) - 1);
+            questions.ask(forest.row_at(*tail, depth), common::tokens(rng, model, 1)[0], None);
+        }
+    }
+    (forest, questions)
+}
+
 #[test]
-fn scores_of_many_trees_are_those_of_one_batch() {
+fn scores_in_parts_are_those_of_one_batch() {
     for name in ["gpt2-tiny", "llama-tiny"] {
         let model = common::model(name);
         let adapter = common::random_adapter(&model, 1, 0.3);
-        let mut rng = ChaCha8Rng::seed_from_u64(8);
-        let (mut forest, mut questions) = (Forest::new(), Questions::new());
-        let mut leaves = Vec::new();
-        for key in 0..ROWS_AT_ONCE as u64 / 10 {
-            let root = forest.root(key, &common::tokens(&mut rng, &model, 5));
-            leaves.push((root, forest.child(root, 4, &common::tokens(&mut rng, &model, 11))));
-        }
-        // Trees take turns, in what is packed and in what is asked.
-        for (root, _) in &leaves {
-            forest.child(*root, 5, &common::tokens(&mut rng, &model, 2));
-        }
-        assert!(forest.tokens().len() > ROWS_AT_ONCE * 3 / 2);
-        for depth in [0, 14, 7] {
-            for (_, leaf) in &leaves {
-                questions.ask(forest.row_at(*leaf, depth), common::tokens(&mut rng, &model, 1)[0], None);
-            }
-        }
+        let (forest, questions) = many_trees(&model, &mut ChaCha8Rng::seed_from_u64(8));
+        assert!(forest.tokens().len() > rows_at_once() * 5 / 2);
         let policy = Policy::adapted(&model, &adapter).with_dropout(1);
         let at_once = policy.score_with_tape(&forest, &questions).expect("a forest scores").log_probs;
         let in_parts = policy.score(&forest, &questions).expect("a forest scores");
@@ -108,4 +122,18 @@ fn scores_of_many_trees_are_those_of_one_batch() {
             assert!((a - b).abs() < 1e-5, "{name}: {a} {b}");
         }
     }
+}
+
+#[test]
+fn scores_in_parts_take_the_memory_of_a_part() {
+    let peak = |score: fn(Policy, &Forest, &Questions)| {
+        let model = common::model("gpt2-tiny");
+        let (forest, questions) = many_trees(&model, &mut ChaCha8Rng::seed_from_u64(8));
+        let before = model.decoder.device().memory().in_use;
+        score(Policy::base(&model), &forest, &questions);
+        model.decoder.device().memory().peak - before
+    };
+    let in_parts = peak(|policy, forest, questions| drop(policy.score(forest, questions).expect("a forest scores")));
+    let at_once = peak(|policy, forest, questions| drop(policy.score_with_tape(forest, questions).expect("it scores")));
+    assert!(in_parts < at_once / 3, "{in_parts} bytes against {at_once}");
 }

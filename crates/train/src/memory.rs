@@ -5,7 +5,7 @@ use std::fmt;
 use amortize_lm::decoder::Activations;
 use amortize_lm::footprint::{Footprint, Need};
 use amortize_lm::generate::LIVE;
-use amortize_lm::{AdapterConfig, ModelInfo, Precision, ROWS_AT_ONCE};
+use amortize_lm::{AdapterConfig, ModelInfo, Precision, rows_at_once};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -175,19 +175,19 @@ fn sampling(footprint: &Footprint, config: &Config, task: &Task, step: Batch) ->
     if evaluation.total() > train.total() { evaluation } else { train }
 }
 
-/// Rewards of a step's trajectories, some trees at a time.
+/// Rewards of a step's trajectories, some rows at a time.
 fn scoring(footprint: &Footprint, config: &Config, task: &Task, step: Batch) -> Need {
     let length = task.actions.max_length;
     let has_y = task.train.iter().any(|prompt| !prompt.query.y.is_empty());
-    // Where Y or a term's text follows every prefix, there are always as many rows as are scored at once.
-    let all = if has_y || !config.reward.terms.is_empty() {
-        ROWS_AT_ONCE
-    } else {
-        longest(&task.train, step.queries) + step.len() * length
-    };
     let tree = longest(&task.train, 1) + step.per_query * length;
-    let rows = all.min(ROWS_AT_ONCE.max(tree));
-    footprint.scoring(rows, rows)
+    // Where Y or a term's text follows every prefix, there are always as many rows as are scored at once.
+    let (all, is_cut) = match has_y || !config.reward.terms.is_empty() {
+        true => (usize::MAX, true),
+        false => (longest(&task.train, step.queries) + step.len() * length, tree > rows_at_once()),
+    };
+    // No segment is cut, and none is longer than a prompt with a trajectory.
+    let rows = all.min(rows_at_once().max(longest(&task.train, 1) + length));
+    footprint.scoring(rows, rows, if is_cut { tree + rows } else { 0 })
 }
 
 fn gradients(footprint: &Footprint, task: &Task, (len, queries): (usize, usize), activations: Activations) -> Need {

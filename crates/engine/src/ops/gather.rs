@@ -1,7 +1,10 @@
 //! Rows picked by number: embeddings of tokens and positions, and the hidden states that the head wants.
 
 use crate::cpu::rows;
-use crate::{Columns, Tensor, Weight};
+use crate::{Columns, Tensor, Weight, threads};
+
+/// Numbers below which a second thread costs more than it saves.
+const WORTH_A_THREAD: usize = 16 * 1024;
 
 /// Row i of the result is row `ids[i]` of the table: `[n, d]`.
 pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
@@ -40,11 +43,32 @@ pub fn forward(x: &Tensor, ids: &[u32]) -> Tensor {
 }
 
 /// Overwrites row `ids[i]` of `table` with row i of `x`: how keys and values enter a cache.
+///
+/// # Panics
+/// If an id is there twice.
 pub fn store(table: &mut Tensor, ids: &[u32], x: Columns) {
     assert_eq!((x.rows(), x.cols()), (ids.len(), table.cols()));
-    for (row, id) in ids.iter().enumerate() {
-        table.row_mut(*id as usize).copy_from_slice(x.row(row));
-    }
+    let mut rows = rows_by_number(table, ids);
+    let together = rows.len().div_ceil(rayon::current_num_threads()).max(WORTH_A_THREAD.div_ceil(x.cols().max(1)));
+    threads::for_each(rows.chunks_mut(together.max(1)), |rows| {
+        rows.iter_mut().for_each(|(i, row)| row.copy_from_slice(x.row(*i)));
+    });
+}
+
+/// The rows of a table that `ids` names, each with its place among the ids, in the table's order.
+fn rows_by_number<'a>(table: &'a mut Tensor, ids: &[u32]) -> Vec<(usize, &'a mut [f32])> {
+    let mut order: Vec<usize> = (0..ids.len()).collect();
+    order.sort_unstable_by_key(|i| ids[*i]);
+    let cols = table.cols();
+    let (mut rest, mut next) = (table.host_mut(), 0);
+    let mut take = |i: usize| {
+        let id = ids[i] as usize;
+        assert!(id >= next, "a row that is stored twice");
+        let (row, after) = std::mem::take(&mut rest)[(id - next) * cols..].split_at_mut(cols);
+        (rest, next) = (after, id + 1);
+        (i, row)
+    };
+    order.into_iter().map(&mut take).collect()
 }
 
 /// `dx[ids[i]] += dy[i]`; a row picked twice collects twice. Also the gradient of a table for [`embed`].

@@ -125,9 +125,10 @@ impl Decoder {
     }
 
     /// Log-probabilities of wanted targets at the packed rows `rows`, without gradient. `wanted` speaks of those
-    /// rows in their order.
-    pub fn score(&self, pass: &Pass, rows: &[u32], wanted: &Wanted) -> Scored {
-        let top = gather::forward(&self.residual(pass, None), rows);
+    /// rows in their order. With a cache, keys and values of all tokens go to the rows of it that are named, of which the batch's plan
+    /// speaks.
+    pub fn score(&self, pass: &Pass, cache: Option<(&mut KvCache, &[u32])>, rows: &[u32], wanted: &Wanted) -> Scored {
+        let top = gather::forward(&self.residual(pass, cache), rows);
         head::forward(&self.final_norm.forward(&top), &self.head().weight, wanted, Keep::Scores)
     }
 

@@ -7,11 +7,14 @@ use amortize_engine::SegmentId;
 use amortize_gfn::diagnostics::log_sum_exp;
 use amortize_gfn::{Prefixes, Query, Reward, Table, Trajectory};
 use amortize_lm::actions::{ActionSpace, TokenMask};
-use amortize_lm::{Forest, Policy, Questions, ROWS_AT_ONCE};
+use amortize_lm::{Forest, Policy, Questions};
 
 use super::contexts::{Context, Contexts};
 use crate::config::{Classifier, Likelihood, RewardMask};
 use crate::error::{Result, TrainError};
+
+/// Rows of a forest that are enough to begin another: prompts and what trajectories share are computed once a forest.
+const PACKED: usize = 1 << 14;
 
 /// The untempered reward p_LM(Z ⊤ Y | X), which is proportional to p_LM(X Z ⊤ Y); Y may be absent.
 ///
@@ -138,7 +141,7 @@ impl<'a> LikelihoodReward<'a> {
                 contexts.insert(*number, self.context(&queries[*number])?);
             }
             self.ask(&mut part, *number, &contexts[number], z, prefixes);
-            if part.forest.tokens().len() >= ROWS_AT_ONCE {
+            if part.forest.tokens().len() >= PACKED {
                 rows.extend(self.score(&part)?);
                 part = self.part();
             }
