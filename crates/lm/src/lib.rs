@@ -31,5 +31,5 @@ pub use forest::Forest;
 pub use generate::beam::{BeamOptions, Hypothesis, beam_search};
 pub use generate::{Draw, Generated, Truncation, generate, generate_truncated};
 pub use model::{Model, ModelInfo};
-pub use policy::{Policy, Questions, rows_at_once, ScoredWithTape};
+pub use policy::{Policy, Questions, ScoredWithTape, rows_at_once};
 pub use storage::{absolute, embedded_models};

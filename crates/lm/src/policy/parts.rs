@@ -104,7 +104,8 @@ fn cut(segments: &[AttentionSegment], most: usize, places: &mut [usize]) -> Run 
 /// A tree's segments, each before those that see it. What is seen by others of more than `most` rows in all is alone; a branch that is
 /// smaller stays together with its twigs.
 fn branches(segments: &[AttentionSegment], most: usize) -> Vec<Vec<&AttentionSegment>> {
-    let mut order: Vec<(Vec<usize>, &AttentionSegment)> = segments.iter().map(|segment| (path(segment), segment)).collect();
+    let mut order: Vec<(Vec<usize>, &AttentionSegment)> =
+        segments.iter().map(|segment| (path(segment), segment)).collect();
     order.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut branches: Vec<Vec<&AttentionSegment>> = Vec::new();
     let mut stem: Option<&[usize]> = None;
@@ -197,7 +198,8 @@ mod tests {
                 let keys = if cached.is_empty() { rows } else { &cache };
                 for after in moved.segments() {
                     let first = rows.get(after.queries.start).copied().unwrap_or(u32::MAX) as usize;
-                    let before = plan.segments().iter().find(|before| before.queries == (first..first + after.queries.len()));
+                    let before =
+                        plan.segments().iter().find(|before| before.queries == (first..first + after.queries.len()));
                     let Some(before) = before else {
                         assert!(after.queries.is_empty());
                         continue;
