@@ -10,27 +10,59 @@ pub(super) const STEPS: usize = 8;
 /// Bytes of a cache line.
 const CACHE_LINE: usize = 64;
 
-/// Where some values lie.
-pub(super) fn addresses<T>(values: &[T]) -> Range<usize> {
-    let Range { start, end } = values.as_ptr_range();
-    start as usize..end as usize
+/// Where some values lie: runs of bytes, each as far from the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Runs {
+    first: usize,
+    /// Cache lines of a run.
+    lines: usize,
+    /// Bytes from the beginning of a run to that of the next.
+    stride: usize,
+    count: usize,
 }
 
-/// The part of some addresses that belongs to `part` of a whole.
-pub(super) fn share(all: &Range<usize>, part: Range<usize>, whole: usize) -> Range<usize> {
-    let at = |i: usize| all.start + i * all.len() / whole.max(1);
-    at(part.start)..at(part.end)
+impl Runs {
+    /// Values side by side.
+    pub(super) fn one<T>(values: &[T]) -> Self {
+        let Range { start, end } = values.as_ptr_range();
+        let lines = (end as usize - start as usize).div_ceil(CACHE_LINE);
+        Self { first: start as usize, lines, stride: 0, count: 1 }
+    }
+
+    /// `count` runs, of which this is the first and `second` the next.
+    pub(super) fn repeated(self, second: Self, count: usize) -> Self {
+        Self { stride: second.first.wrapping_sub(self.first), count, ..self }
+    }
+
+    /// The lines that belong to `part` of a whole.
+    pub(super) fn share(self, part: Range<usize>, whole: usize) -> Lines {
+        let at = |i: usize| i * self.lines * self.count / whole.max(1);
+        Lines { runs: self, next: at(part.start), end: at(part.end) }
+    }
+
+    /// All lines.
+    pub(super) fn all(self) -> Lines {
+        self.share(0..1, 1)
+    }
+}
+
+/// Some lines of some runs, counted over all of them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lines {
+    runs: Runs,
+    next: usize,
+    end: usize,
 }
 
 /// What is asked for while a tile is multiplied.
 pub(super) struct Requests([Paced; 2]);
 
 impl Requests {
-    /// Asks for all of some addresses, and of some others, within so many steps.
+    /// Asks for some lines, and for some others, within so many steps.
     #[inline(always)]
-    pub(super) fn within(addresses: [Range<usize>; 2], steps: usize) -> Self {
+    pub(super) fn within(lines: [Lines; 2], steps: usize) -> Self {
         let times = steps.div_ceil(STEPS).max(1);
-        Self(addresses.map(|left| Paced { bytes: left.len().div_ceil(times).next_multiple_of(CACHE_LINE), left }))
+        Self(lines.map(|lines| Paced::new(lines, times)))
     }
 
     /// Asks for the next few.
@@ -42,19 +74,79 @@ impl Requests {
     }
 }
 
-/// Addresses of which some bytes at a time are asked for.
+/// Lines of which some at a time are asked for.
 struct Paced {
-    left: Range<usize>,
-    bytes: usize,
+    address: usize,
+    left: usize,
+    at_once: usize,
+    left_of_run: usize,
+    lines_of_run: usize,
+    /// Bytes from the end of a run to the beginning of the next.
+    gap: usize,
 }
 
 impl Paced {
     #[inline(always)]
-    fn ask(&mut self) {
-        let end = self.left.end.min(self.left.start + self.bytes);
-        for address in (self.left.start..end).step_by(CACHE_LINE) {
-            native::fetch(address);
+    fn new(Lines { runs, next, end }: Lines, times: usize) -> Self {
+        let (run, line) = (next / runs.lines.max(1), next % runs.lines.max(1));
+        let left = end - next;
+        Self {
+            address: runs.first.wrapping_add(run.wrapping_mul(runs.stride)).wrapping_add(line * CACHE_LINE),
+            left,
+            at_once: left.div_ceil(times),
+            left_of_run: runs.lines - line,
+            lines_of_run: runs.lines,
+            gap: runs.stride.wrapping_sub(runs.lines * CACHE_LINE),
         }
-        self.left.start = end;
+    }
+
+    #[inline(always)]
+    fn ask(&mut self) {
+        let count = self.at_once.min(self.left);
+        self.left -= count;
+        for _ in 0..count {
+            native::fetch(self.address);
+            self.address = self.address.wrapping_add(CACHE_LINE);
+            self.left_of_run -= 1;
+            if self.left_of_run == 0 {
+                self.left_of_run = self.lines_of_run;
+                self.address = self.address.wrapping_add(self.gap);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that a tile asks for, in order.
+    fn asked(lines: Lines, steps: usize) -> Vec<usize> {
+        let mut paced = Paced::new(lines, steps.div_ceil(STEPS));
+        let mut all = Vec::new();
+        for _ in 0..steps.div_ceil(STEPS) {
+            // What `ask` does, one line at a time.
+            for _ in 0..paced.at_once.min(paced.left) {
+                all.push(paced.address);
+                let Paced { at_once, .. } = paced;
+                paced.at_once = 1;
+                paced.ask();
+                paced.at_once = at_once;
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn tiles_ask_for_every_line_of_all_runs_between_them() {
+        let values = vec![0u8; 1000];
+        let at = |first: usize, len: usize| Runs::one(&values[first..first + len]);
+        let runs = at(0, 128).repeated(at(300, 128), 3);
+        let expected: Vec<usize> =
+            [0, 64, 300, 364, 600, 664].iter().map(|byte| values.as_ptr() as usize + byte).collect();
+        assert_eq!(asked(runs.all(), 40), expected);
+        let tiles = [0..12, 12..24, 24..25].map(|rows| asked(runs.share(rows, 25), 24));
+        assert_eq!(tiles.concat(), expected);
+        assert_eq!(asked(Runs::default().all(), 8), [0usize; 0]);
     }
 }

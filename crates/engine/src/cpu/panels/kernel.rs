@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
-use super::ahead::{Requests, STEPS, addresses, share};
+use super::ahead::{Lines, Requests, Runs, STEPS};
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
 use super::{WIDTH, native};
@@ -48,7 +48,7 @@ pub(super) struct PanelProduct<'a, L, X> {
 /// What a product's kernel asks memory for meanwhile.
 pub(super) struct Ahead {
     /// Where the strip of the product after this one lies, if it is stored.
-    pub strip: Range<usize>,
+    pub strip: Runs,
     /// Whether a tile's steps are to be fetched while the one before it is multiplied.
     pub rows: bool,
 }
@@ -61,10 +61,10 @@ impl<L, X> PanelProduct<'_, L, X> {
         X: Pod + Send,
     {
         let (tile, first, last) = (&self.tiles[i], self.tiles[0].start, self.tiles[self.tiles.len() - 1].end);
-        let strip = share(&self.ahead.strip, tile.start - first..tile.end - first, last - first);
+        let strip = self.ahead.strip.share(tile.start - first..tile.end - first, last - first);
         let rows = match self.tiles.get(i + 1) {
-            Some(next) if self.ahead.rows => addresses(self.x.part(next, &self.steps)),
-            _ => 0..0,
+            Some(next) if self.ahead.rows => Runs::one(self.x.part(next, &self.steps)).all(),
+            _ => Lines::default(),
         };
         Requests::within([strip, rows], steps)
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
+use super::ahead::Runs;
 use super::kernel::{Ahead, PanelProduct, Start};
 use super::store::{Line, PairLine};
 use super::tiles::RowTiles;
@@ -66,9 +67,9 @@ pub(super) trait Strips<L>: Sync {
         false
     }
 
-    /// Where the values lie that a strip is made of, if that is one place.
-    fn addresses(&self, _part: usize, _depth: Range<usize>) -> Range<usize> {
-        0..0
+    /// Where the values lie that a strip is made of, if they are to be asked for.
+    fn places(&self, _part: usize, _depth: Range<usize>) -> Runs {
+        Runs::default()
     }
 }
 
@@ -79,12 +80,12 @@ fn next_strip<L>(
     part: usize,
     first: usize,
     depth_of_strip: usize,
-) -> Range<usize> {
+) -> Runs {
     let next = first + depth_of_strip;
     match (next < shape.depth, part + 1 < shape.parts) {
-        (true, _) => strips.addresses(part, next..shape.depth.min(next + depth_of_strip)),
-        (false, true) => strips.addresses(part + 1, 0..shape.depth.min(depth_of_strip)),
-        (false, false) => 0..0,
+        (true, _) => strips.places(part, next..shape.depth.min(next + depth_of_strip)),
+        (false, true) => strips.places(part + 1, 0..shape.depth.min(depth_of_strip)),
+        (false, false) => Runs::default(),
     }
 }
 

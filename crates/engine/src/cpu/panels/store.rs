@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-use super::ahead::addresses;
+use super::ahead::Runs;
 use super::{BLOCK, WIDTH};
 use crate::Precision;
 use crate::buffer::Buffer;
@@ -137,14 +137,14 @@ impl Store {
     }
 
     /// Where a panel's values of some of its inputs lie, scales not counted.
-    pub(super) fn addresses(&self, inputs: usize, panel: usize, range: Range<usize>) -> Range<usize> {
+    pub(super) fn places(&self, inputs: usize, panel: usize, range: Range<usize>) -> Runs {
         let part = panel * inputs + range.start..panel * inputs + range.end;
         match self {
-            Self::F32(lines) => addresses(&lines[part]),
+            Self::F32(lines) => Runs::one(&lines[part]),
             Self::Bf16(lines) => {
-                addresses(&lines[panel * inputs.div_ceil(2)..][range.start / 2..range.end.div_ceil(2)])
+                Runs::one(&lines[panel * inputs.div_ceil(2)..][range.start / 2..range.end.div_ceil(2)])
             }
-            Self::Int8(lines, _) => addresses(&lines[part]),
+            Self::Int8(lines, _) => Runs::one(&lines[part]),
         }
     }
 

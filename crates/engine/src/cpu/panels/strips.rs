@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ahead::Runs;
 use super::product::Strips;
 use super::store::{Line, PairLine};
 use super::{Panels, WIDTH, native};
@@ -24,8 +25,8 @@ impl Strips<PairLine> for Forward<'_> {
         self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
     }
 
-    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize> {
-        self.weight.store.addresses(self.weight.inputs, self.first + part, depth)
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
+        self.weight.store.places(self.weight.inputs, self.first + part, depth)
     }
 }
 
@@ -39,8 +40,8 @@ impl Strips<Line> for Forward<'_> {
         self.weight.store.lines(self.weight.inputs, self.first + part, depth, scratch)
     }
 
-    fn addresses(&self, part: usize, depth: Range<usize>) -> Range<usize> {
-        self.weight.store.addresses(self.weight.inputs, self.first + part, depth)
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
+        self.weight.store.places(self.weight.inputs, self.first + part, depth)
     }
 }
 
@@ -63,6 +64,17 @@ impl Backward<'_> {
         let first = self.first + depth.start / WIDTH;
         let whole = depth.len();
         (0..whole.div_ceil(WIDTH)).map(move |i| (first + i, WIDTH.min(whole - i * WIDTH)))
+    }
+
+    /// One run of every panel.
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
+        let of_panel = |panel: usize| self.weight.store.places(self.weight.inputs, panel, self.inputs(part));
+        let (first, count) = (self.first + depth.start / WIDTH, depth.len().div_ceil(WIDTH));
+        match count {
+            0 => Runs::default(),
+            1 => of_panel(first),
+            count => of_panel(first).repeated(of_panel(first + 1), count),
+        }
     }
 }
 
@@ -87,6 +99,10 @@ impl Strips<Line> for Backward<'_> {
         }
         scratch
     }
+
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
+        self.places(part, depth)
+    }
 }
 
 impl Strips<PairLine> for Backward<'_> {
@@ -105,6 +121,10 @@ impl Strips<PairLine> for Backward<'_> {
             }
         }
         scratch
+    }
+
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
+        self.places(part, depth)
     }
 }
 
