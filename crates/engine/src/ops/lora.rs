@@ -1,9 +1,9 @@
-//! The low-rank update of a projection, `y += scale (x Aᵀ) Bᵀ` (Hu et al. 2022), on some of its output columns.
+//! A projection with low-rank updates, `y = x Wᵀ + b + scale (x Aᵀ) Bᵀ` (Hu et al. 2022), each on some of its output columns.
 
 use std::ops::Range;
 
 use crate::cpu::gradient::add_transposed;
-use crate::cpu::panels::{Start, Target};
+use crate::cpu::panels::{Operand, Start, Update};
 use crate::ops::linear;
 use crate::{Precision, Tensor, Weight};
 
@@ -33,7 +33,7 @@ impl LowRank {
     }
 }
 
-/// `u = x Aᵀ`, all that the backward pass needs of a forward pass: x `[n, in]` (after dropout) -> u `[n, rank]`.
+/// `u = x Aᵀ`, all that the backward pass needs of an update: x `[n, in]` (after dropout) -> u `[n, rank]`.
 pub fn inner(x: &Tensor, update: &LowRank) -> Tensor {
     let a = update.a.panels();
     let mut u = x.device().scratch(x.rows(), update.rank());
@@ -41,15 +41,40 @@ pub fn inner(x: &Tensor, update: &LowRank) -> Tensor {
     u
 }
 
-/// `y[:, columns] += scale x Aᵀ Bᵀ`: x `[n, in]` (after dropout). Returns `x Aᵀ`, as [`inner`] does.
-pub fn forward(x: &Tensor, update: &LowRank, scale: f32, y: &mut Tensor, columns: Range<usize>) -> Tensor {
-    let b = update.b.panels();
-    assert_eq!(columns.len(), b.outputs());
-    let u = inner(x, update);
-    let cols = y.cols();
-    let target = Target::columns(y.host_mut(), cols, columns.start);
-    b.forward(0..b.count(), &b.operand(u.view().rows_view(), scale, u.device()), Start::There, target);
-    u
+/// An update that is to be added to a projection's output.
+#[derive(Clone, Debug)]
+pub struct Inner<'a> {
+    /// What it read, as [`inner`] made it.  `[n, rank]`
+    pub u: &'a Tensor,
+    /// Its factors.
+    pub update: &'a LowRank,
+    /// What its result is multiplied by.
+    pub scale: f32,
+    /// The columns that it is added to.
+    pub columns: Range<usize>,
+}
+
+impl Inner<'_> {
+    fn operand(&self) -> Operand {
+        self.update.b.panels().operand(self.u.view().rows_view(), self.scale, self.u.device())
+    }
+
+    fn times<'a>(&'a self, u: &'a Operand) -> Update<'a> {
+        assert_eq!(self.columns.len(), self.update.b.outputs());
+        Update { b: self.update.b.panels(), u, columns: self.columns.clone() }
+    }
+}
+
+/// `y = x Wᵀ + b`, and `y[:, columns] += scale u Bᵀ` for every update: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
+pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, updates: &[Inner]) -> Tensor {
+    let mut y = x.device().scratch(x.rows(), weight.outputs());
+    let panels = weight.panels();
+    let operands: Vec<Operand> = updates.iter().map(Inner::operand).collect();
+    let updates: Vec<Update> = updates.iter().zip(&operands).map(|(inner, u)| inner.times(u)).collect();
+    let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.host()));
+    let x = panels.operand(x.view().rows_view(), 1.0, x.device());
+    panels.forward_updated(&x, &updates, start, y.target());
+    y
 }
 
 /// The gradient of u, from which that of x is made: `du = scale dy[:, columns] B`.  `[n, rank]`
@@ -105,19 +130,23 @@ pub fn add_backward_input(du: &Tensor, update: &LowRank, dx: &mut Tensor) {
 mod tests {
     use super::*;
     use crate::check::{gradient, tensor, weighted_sum};
+    use crate::ops::elementwise;
 
     #[test]
     fn passes_finite_differences_on_a_part_of_the_columns() {
         let (x, a, b, c) = (tensor(1, 5, 4), tensor(2, 2, 4), tensor(3, 3, 2), tensor(4, 5, 7));
         let pack = |a: &Tensor, b: &Tensor| LowRank::new(a, b, Precision::F32);
+        let weight = Weight::new(x.device(), 7, 4, tensor(5, 7, 4).host(), Precision::F32);
+        let project = |x: &Tensor, update: &LowRank, u: &Tensor| {
+            forward(x, &weight, None, &[Inner { u, update, scale: 0.7, columns: 2..5 }])
+        };
         let loss = |x: &Tensor, a: &Tensor, b: &Tensor| {
-            let mut y = x.device().zeros(5, 7);
-            forward(x, &pack(a, b), 0.7, &mut y, 2..5);
-            weighted_sum(&y, &c)
+            let update = pack(a, b);
+            weighted_sum(&project(x, &update, &inner(x, &update)), &c)
         };
         let device = x.device();
         let (mut da, mut db, mut dx) = (device.zeros(2, 4), device.zeros(3, 2), device.zeros(5, 4));
-        let u = forward(&x, &pack(&a, &b), 0.7, &mut device.zeros(5, 7), 2..5);
+        let u = inner(&x, &pack(&a, &b));
         let gradients = Gradients { a: &mut da, b: &mut db };
         let applied = Applied { x: &x, u: &u, scale: 0.7, columns: 2..5 };
         let update = pack(&a, &b);
@@ -125,6 +154,7 @@ mod tests {
         backward_weights(&c, &du, &applied, Precision::F32, gradients);
         add_backward_input(&du, &update, &mut dx);
         assert_eq!(backward_input(&du, &update).host(), dx.host());
+        elementwise::add(&mut dx, &linear::backward_input(&c, &weight));
         gradient(&x, &dx, |x| loss(x, &a, &b));
         gradient(&a, &da, |a| loss(&x, a, &b));
         gradient(&b, &db, |b| loss(&x, &a, b));

@@ -4,13 +4,12 @@ use std::borrow::Borrow;
 use std::ops::Range;
 
 use amortize_engine::Tensor;
-use amortize_engine::ops::lora::LowRank;
 use amortize_engine::ops::{dropout, linear, lora};
 
 use super::backward::Backward;
 use super::forward::Pass;
 use super::trained::{Placed, matrix, vector};
-use crate::adapter::{Adapter, LoraSite};
+use crate::adapter::Adapter;
 use crate::parameters::{Matrix, Vector};
 
 /// One named module within a projection.
@@ -54,32 +53,36 @@ impl Projection {
     }
 
     pub(super) fn forward(&self, x: &Tensor, pass: &Pass) -> (Tensor, ProjectionTape) {
-        let mut y = linear::forward(x, &self.weight.weight, self.bias.as_ref().map(|bias| &bias.value));
-        let tape = self.for_sites(x, pass, |adapter, site, input, update| {
-            lora::forward(input, update, adapter.config().scale(), &mut y, site.columns.clone())
-        });
-        (y, tape)
+        let (tape, bias) = (self.tape(x, pass), self.bias.as_ref().map(|bias| &bias.value));
+        (lora::forward(x, &self.weight.weight, bias, &self.updates(&tape, pass)), tape)
     }
 
     /// The tape alone.
     pub(super) fn tape(&self, x: &Tensor, pass: &Pass) -> ProjectionTape {
-        self.for_sites(x, pass, |_, _, input, update| lora::inner(input, update))
+        let site = |(adapter, number): (&Adapter, usize)| {
+            let dropped = pass.dropout_at(number).map(|mask| dropout::forward(x, &mask));
+            lora::inner(dropped.as_ref().unwrap_or(x), adapter.packed(number, self.weight.weight.precision()))
+        };
+        ProjectionTape(self.sites(pass).map(site).collect())
     }
 
-    /// What `f` makes of the input of every adapter on the projection.
-    fn for_sites(
-        &self,
-        x: &Tensor,
-        pass: &Pass,
-        mut f: impl FnMut(&Adapter, &LoraSite, &Tensor, &LowRank) -> Tensor,
-    ) -> ProjectionTape {
-        let Some(adapter) = pass.adapter else { return ProjectionTape(Vec::new()) };
-        let site = |number: &usize| {
-            let dropped = pass.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
-            let update = adapter.packed(*number, self.weight.weight.precision());
-            f(adapter, &adapter.sites()[*number], dropped.as_ref().unwrap_or(x), update)
+    /// What the adapters on the projection add to its output.
+    fn updates<'a>(&self, tape: &'a ProjectionTape, pass: &Pass<'a>) -> Vec<lora::Inner<'a>> {
+        let update = |((adapter, number), u): ((&'a Adapter, usize), &'a Tensor)| lora::Inner {
+            u,
+            update: adapter.packed(number, self.weight.weight.precision()),
+            scale: adapter.config().scale(),
+            columns: adapter.sites()[number].columns.clone(),
         };
-        ProjectionTape(adapter.sites_of(self.index).iter().map(site).collect())
+        self.sites(pass).zip(&tape.0).map(update).collect()
+    }
+
+    /// The adapter of a pass, once for every number of a site of it that is on the projection.
+    fn sites<'a>(&self, pass: &Pass<'a>) -> impl Iterator<Item = (&'a Adapter, usize)> + use<'a> {
+        let index = self.index;
+        pass.adapter
+            .into_iter()
+            .flat_map(move |adapter| adapter.sites_of(index).iter().map(move |site| (adapter, *site)))
     }
 
     /// What the gradients of the input and of the adapters are made of.

@@ -55,12 +55,12 @@ pub(super) struct Lines {
 }
 
 /// What is asked for while a tile is multiplied.
-pub(super) struct Requests([Paced; 2]);
+pub(super) struct Requests([Paced; 3]);
 
 impl Requests {
-    /// Asks for some lines, and for some others, within so many steps.
+    /// Asks for lines at three places within so many steps.
     #[inline(always)]
-    pub(super) fn within(lines: [Lines; 2], steps: usize) -> Self {
+    pub(super) fn within(lines: [Lines; 3], steps: usize) -> Self {
         let times = steps.div_ceil(STEPS).max(1);
         Self(lines.map(|lines| Paced::new(lines, times)))
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::kernel::Start;
 use super::product::{Shape, Step, Strips, multiply};
 use super::store::{Line, PairLine};
+use super::strips::Forward;
 use super::tiles::{PackColumns, RowsView};
 use super::{Target, WIDTH, as_pairs, native};
 use crate::{Device, Precision};
@@ -30,11 +31,12 @@ pub(crate) fn multiply_transposed(
 fn by<X: Step + PackColumns>(a: RowsView, b: RowsView, scale: f32, (start, c): (Start, Target), device: &Device)
 where
     for<'b> Rows<'b>: Strips<X::Line>,
+    for<'w> Forward<'w>: Strips<X::Line>,
 {
     let shape = Shape { parts: b.width().div_ceil(WIDTH), depth: b.rows() };
     let columns = |part: usize| part * WIDTH..b.width().min((part + 1) * WIDTH);
     let a = X::pack_columns(a, scale, device);
-    multiply(&Rows(b), shape, &a, c, |part| (columns(part), start.of(columns(part))));
+    multiply(&Rows(b), shape, (&a, &[]), c, |part| (columns(part), start.of(columns(part))));
 }
 
 /// 32 columns a part, down the rows.

@@ -33,40 +33,57 @@ impl<'a> Start<'a> {
     }
 }
 
-/// `y[:, columns] = start + x[:, steps] lines` for one panel and the rows of some tiles.
+/// `y[:, columns] = start + the sum of some terms` for one panel and the rows of some tiles.
 pub(super) struct PanelProduct<'a, L, X> {
-    pub lines: &'a [L],
-    pub x: &'a RowTiles<X>,
+    pub terms: &'a [Term<'a, L, X>],
     pub tiles: &'a [Range<usize>],
-    pub steps: Range<usize>,
     pub y: SharedRows<'a>,
     pub columns: Range<usize>,
     pub start: Start<'a>,
     pub ahead: Ahead,
 }
 
+/// `x[:, steps] lines`: all terms of a product have the same rows in the same tiles.
+pub(super) struct Term<'a, L, X> {
+    pub x: &'a RowTiles<X>,
+    pub steps: Range<usize>,
+    pub lines: &'a [L],
+}
+
+impl<L, X: Pod + Send> Term<'_, L, X> {
+    /// The steps of a tile.
+    #[inline(always)]
+    pub(super) fn of(&self, tile: &Range<usize>) -> &[X] {
+        self.x.part(tile, &self.steps)
+    }
+}
+
 /// What a product's kernel asks memory for meanwhile.
 pub(super) struct Ahead {
     /// Where the strip of the product after this one lies, if it is stored.
     pub strip: Runs,
+    /// Where that lies which is added to the next part.
+    pub added: Runs,
     /// Whether a tile's steps are to be fetched while the one before it is multiplied.
     pub rows: bool,
 }
 
 impl<L, X> PanelProduct<'_, L, X> {
-    /// What is asked for while tile number `i` is multiplied, in so many steps: its rows' part of the next strip, and the next tile.
+    /// What is asked for while tile number `i` is multiplied, over all steps so many times: its rows' part of the next strip, and the next
+    /// tile.
     #[inline(always)]
-    fn requests(&self, i: usize, steps: usize) -> Requests
+    fn requests(&self, i: usize, times: usize) -> Requests
     where
         X: Pod + Send,
     {
         let (tile, first, last) = (&self.tiles[i], self.tiles[0].start, self.tiles[self.tiles.len() - 1].end);
-        let strip = self.ahead.strip.share(tile.start - first..tile.end - first, last - first);
+        let share = |runs: Runs| runs.share(tile.start - first..tile.end - first, last - first);
         let rows = match self.tiles.get(i + 1) {
-            Some(next) if self.ahead.rows => Runs::one(self.x.part(next, &self.steps)).all(),
+            Some(next) if self.ahead.rows => Runs::one(self.terms[0].of(next)).all(),
             _ => Lines::default(),
         };
-        Requests::within([strip, rows], steps)
+        let steps: usize = self.terms.iter().map(|term| term.lines.len()).sum();
+        Requests::within([share(self.ahead.strip), share(self.ahead.added), rows], steps * times)
     }
 
     #[inline(always)]
@@ -152,13 +169,15 @@ impl PanelProduct<'_, Line, f32> {
     #[inline(always)]
     fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, i: usize) {
         let tile = &self.tiles[i];
-        let x = self.x.part(tile, &self.steps);
         let parts = WIDTH / (V * S::F32_LANES);
-        let mut requests = self.requests(i, parts * self.lines.len());
+        let mut requests = self.requests(i, parts);
         // A copy in memory: the sums themselves must stay in registers.
         let mut lines = [[0.0; WIDTH]; M];
         for part in 0..parts {
-            let sums = self.sums::<M, S, V>(simd, x, part, &mut requests);
+            let mut sums = [[S::f32s::zeroed(); V]; M];
+            for term in self.terms {
+                sums = add::<M, S, V>(simd, term.of(tile), term.lines, part, sums, &mut requests);
+            }
             for (line, sums) in lines.iter_mut().zip(&sums) {
                 let (line, _) = cast_slice_mut::<f32, S::f32s>(line).as_chunks_mut::<V>();
                 line[part] = *sums;
@@ -168,31 +187,31 @@ impl PanelProduct<'_, Line, f32> {
             self.finish(row, line);
         }
     }
+}
 
-    /// The sums of M rows with vectors `V part..V part + V` of the panel.
-    #[inline(always)]
-    fn sums<const M: usize, S: Simd, const V: usize>(
-        &self,
-        simd: S,
-        x: &[f32],
-        part: usize,
-        requests: &mut Requests,
-    ) -> [[S::f32s; V]; M] {
-        let mut sums = [[S::f32s::zeroed(); V]; M];
-        for (x, lines) in x.chunks(M * STEPS).zip(self.lines.chunks(STEPS)) {
-            requests.ask();
-            for (x, line) in x.chunks_exact(M).zip(lines) {
-                let (weights, _) = cast_slice::<f32, S::f32s>(&line.0).as_chunks::<V>();
-                for (x, sums) in x.iter().zip(&mut sums) {
-                    let x = simd.splat_f32s(*x);
-                    for (sum, weight) in sums.iter_mut().zip(&weights[part]) {
-                        *sum = simd.mul_add_e_f32s(x, *weight, *sum);
-                    }
+/// Adds a term of M rows to the sums with vectors `V part..V part + V` of the panel.
+#[inline(always)]
+fn add<const M: usize, S: Simd, const V: usize>(
+    simd: S,
+    x: &[f32],
+    lines: &[Line],
+    part: usize,
+    mut sums: [[S::f32s; V]; M],
+    requests: &mut Requests,
+) -> [[S::f32s; V]; M] {
+    for (x, lines) in x.chunks(M * STEPS).zip(lines.chunks(STEPS)) {
+        requests.ask();
+        for (x, line) in x.chunks_exact(M).zip(lines) {
+            let (weights, _) = cast_slice::<f32, S::f32s>(&line.0).as_chunks::<V>();
+            for (x, sums) in x.iter().zip(&mut sums) {
+                let x = simd.splat_f32s(*x);
+                for (sum, weight) in sums.iter_mut().zip(&weights[part]) {
+                    *sum = simd.mul_add_e_f32s(x, *weight, *sum);
                 }
             }
         }
-        sums
     }
+    sums
 }
 
 impl PanelProduct<'_, PairLine, u32> {
@@ -201,13 +220,16 @@ impl PanelProduct<'_, PairLine, u32> {
         native::run_pairs(&self);
     }
 
-    /// All rows of tile number `i`, given what a tile's sums are.
+    /// All rows of tile number `i`, given what the sums of its terms are.
     #[inline(always)]
-    pub(super) fn tile<const M: usize>(&self, i: usize, sums: impl FnOnce(&[[u32; M]], Requests) -> [[f32; WIDTH]; M]) {
+    pub(super) fn tile<const M: usize>(
+        &self,
+        i: usize,
+        sums: impl FnOnce(&[Term<PairLine, u32>], &Range<usize>, Requests) -> [[f32; WIDTH]; M],
+    ) {
         let tile = &self.tiles[i];
-        let (x, _) = self.x.part(tile, &self.steps).as_chunks::<M>();
-        let requests = self.requests(i, x.len());
-        for (row, sums) in tile.clone().zip(&sums(x, requests)) {
+        let requests = self.requests(i, 1);
+        for (row, sums) in tile.clone().zip(&sums(self.terms, tile, requests)) {
             self.finish(row, sums);
         }
     }

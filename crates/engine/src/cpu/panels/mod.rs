@@ -35,9 +35,10 @@ use super::shared::SharedRows;
 use crate::{Device, Precision};
 pub(crate) use changing::multiply_transposed;
 pub(crate) use kernel::Start;
-use product::{Shape, multiply};
+use product::{Added, Shape, Step, Strips, multiply};
 use store::Store;
 use strips::{Backward, Forward};
+use tiles::RowTiles;
 pub(crate) use tiles::{Operand, RowsView, pack_rows};
 
 /// Outputs of a panel.
@@ -51,6 +52,22 @@ pub(crate) struct Panels {
     outputs: usize,
     inputs: usize,
     store: Store,
+}
+
+/// `u Bᵀ`, added to some columns of a product.
+pub(crate) struct Update<'a> {
+    pub b: &'a Panels,
+    /// As many rows as the product has.
+    pub u: &'a Operand,
+    /// As many columns as B has outputs.
+    pub columns: Range<usize>,
+}
+
+impl Update<'_> {
+    /// The same by the panels that its columns are.
+    fn on_panels<X: Step>(&self) -> Added<'_, X> {
+        Added { first: self.columns.start / WIDTH, weight: self.b, x: X::tiles(self.u) }
+    }
 }
 
 /// A row-major matrix to write, and which of its columns.
@@ -124,6 +141,36 @@ impl Panels {
 
     /// `y = start + x Wᵀ` for the outputs of `panels`: x `[n, inputs]`, y `[n, outputs of panels]`.
     pub(crate) fn forward(&self, panels: Range<usize>, x: &Operand, start: Start, y: Target) {
+        self.forward_with(panels, x, &[], start, y);
+    }
+
+    /// `y = start + x Wᵀ`, and `y[:, columns] += u Bᵀ` for every update: y `[n, outputs]`.
+    pub(crate) fn forward_updated(&self, x: &Operand, updates: &[Update], start: Start, y: Target) {
+        // What begins and ends with panels of the weight's goes along with them; what does not, in a pass of its own.
+        let along = |update: &&Update| {
+            let Range { start, end } = update.columns;
+            start.is_multiple_of(WIDTH) && (end.is_multiple_of(WIDTH) || end == self.outputs)
+        };
+        let (along, after): (Vec<&Update>, Vec<&Update>) = updates.iter().partition(along);
+        self.forward_with(0..self.count(), x, &along, start, y);
+        for Update { b, u, columns } in after {
+            let y = Target { first: y.first + columns.start, ..y };
+            b.forward(0..b.count(), u, Start::There, y);
+        }
+    }
+
+    fn forward_with(&self, panels: Range<usize>, x: &Operand, updates: &[&Update], start: Start, y: Target) {
+        match x {
+            Operand::Singles(x) => self.forward_by(panels, x, updates, start, y),
+            Operand::Pairs(x) => self.forward_by(panels, x, updates, start, y),
+        }
+    }
+
+    /// The same by one kind of steps.
+    fn forward_by<X: Step>(&self, panels: Range<usize>, x: &RowTiles<X>, updates: &[&Update], start: Start, y: Target)
+    where
+        for<'w> Forward<'w>: Strips<X::Line>,
+    {
         let first = panels.start;
         let columns = |i: usize| self.outputs_of(&(first + i..first + i + 1));
         let offset = self.outputs_of(&panels).start;
@@ -133,11 +180,8 @@ impl Panels {
             let local = outputs.start - offset..outputs.end - offset;
             (local.clone(), start.of(local))
         };
-        let strips = Forward { weight: self, first };
-        match x {
-            Operand::Singles(x) => multiply(&strips, shape, x, y, place),
-            Operand::Pairs(x) => multiply(&strips, shape, x, y, place),
-        }
+        let added = updates.iter().map(|update| update.on_panels()).collect::<Vec<_>>();
+        multiply(&Forward { weight: self, first }, shape, (x, &added), y, place);
     }
 
     /// `dx = start + dy W` over the outputs of `panels`: dy `[n, outputs of panels]`, dx `[n, inputs]`.
@@ -150,8 +194,8 @@ impl Panels {
         };
         let strips = Backward { weight: self, first: panels.start };
         match dy {
-            Operand::Singles(dy) => multiply(&strips, shape, dy, dx, place),
-            Operand::Pairs(dy) => multiply(&strips, shape, dy, dx, place),
+            Operand::Singles(dy) => multiply(&strips, shape, (dy, &[]), dx, place),
+            Operand::Pairs(dy) => multiply(&strips, shape, (dy, &[]), dx, place),
         }
     }
 }

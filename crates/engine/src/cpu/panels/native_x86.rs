@@ -11,10 +11,11 @@ use std::arch::x86_64::{
     _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
+use std::ops::Range;
 
 use super::WIDTH;
 use super::ahead::{Requests, STEPS};
-use super::kernel::{PanelProduct, with_height};
+use super::kernel::{PanelProduct, Term, with_height};
 use super::store::{Line, PairLine};
 use crate::cpu::arch;
 
@@ -37,7 +38,7 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
     impl Tiles<'_, '_> {
         #[target_feature(enable = "avx512f,avx512bf16")]
         fn tile<const M: usize>(&self, i: usize) {
-            self.0.tile(i, |x: &[[u32; M]], requests| sums(x, self.0.lines, requests));
+            self.0.tile::<M>(i, |terms, tile, requests| sums(terms, tile, requests));
         }
     }
     let tiles = Tiles(product);
@@ -46,21 +47,28 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
     }
 }
 
-/// The sums of M rows with one panel, over pairs of inputs.
+/// The sums of a tile's M rows with one panel, over pairs of inputs of all terms.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-fn sums<const M: usize>(x: &[[u32; M]], lines: &[PairLine], mut requests: Requests) -> [[f32; WIDTH]; M] {
+fn sums<const M: usize>(
+    terms: &[Term<PairLine, u32>],
+    tile: &Range<usize>,
+    mut requests: Requests,
+) -> [[f32; WIDTH]; M] {
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    for (x, lines) in x.chunks(STEPS).zip(lines.chunks(STEPS)) {
-        requests.ask();
-        for (x, line) in x.iter().zip(lines) {
-            // SAFETY: 32 values of 32 bits are two vectors of 16, and any bits are numbers.
-            let weights: [__m512bh; 2] = unsafe { transmute(line.0) };
-            for (x, sums) in x.iter().zip(&mut sums) {
-                // SAFETY: as above.
-                let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(*x as i32)) };
-                sums[0] = _mm512_dpbf16_ps(sums[0], x, weights[0]);
-                sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
+    for term in terms {
+        let (x, _) = term.of(tile).as_chunks::<M>();
+        for (x, lines) in x.chunks(STEPS).zip(term.lines.chunks(STEPS)) {
+            requests.ask();
+            for (x, line) in x.iter().zip(lines) {
+                // SAFETY: 32 values of 32 bits are two vectors of 16, and any bits are numbers.
+                let weights: [__m512bh; 2] = unsafe { transmute(line.0) };
+                for (x, sums) in x.iter().zip(&mut sums) {
+                    // SAFETY: as above.
+                    let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(*x as i32)) };
+                    sums[0] = _mm512_dpbf16_ps(sums[0], x, weights[0]);
+                    sums[1] = _mm512_dpbf16_ps(sums[1], x, weights[1]);
+                }
             }
         }
     }

@@ -6,10 +6,11 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use super::ahead::Runs;
-use super::kernel::{Ahead, PanelProduct, Start};
+use super::kernel::{Ahead, PanelProduct, Start, Term};
 use super::store::{Line, PairLine};
-use super::tiles::RowTiles;
-use super::{Target, WIDTH};
+use super::strips::Forward;
+use super::tiles::{Operand, RowTiles};
+use super::{Panels, Target, WIDTH};
 use crate::cpu::arch;
 use crate::cpu::simd::vectorised;
 use crate::threads::share_numbers;
@@ -38,6 +39,11 @@ pub(super) trait Step: Pod + Send + Sync {
     /// Values of a step.
     const VALUES: usize;
     fn run(product: PanelProduct<Self::Line, Self>);
+    /// An operand's tiles.
+    ///
+    /// # Panics
+    /// If it is packed in other steps.
+    fn tiles(operand: &Operand) -> &RowTiles<Self>;
 }
 
 impl Step for f32 {
@@ -45,6 +51,13 @@ impl Step for f32 {
     const VALUES: usize = 1;
     fn run(product: PanelProduct<Line, f32>) {
         arch::run(product);
+    }
+
+    fn tiles(operand: &Operand) -> &RowTiles<f32> {
+        match operand {
+            Operand::Singles(tiles) => tiles,
+            Operand::Pairs(_) => panic!("operands of one product are packed alike"),
+        }
     }
 }
 
@@ -54,6 +67,13 @@ impl Step for u32 {
     const VALUES: usize = 2;
     fn run(product: PanelProduct<PairLine, u32>) {
         product.run_pairs();
+    }
+
+    fn tiles(operand: &Operand) -> &RowTiles<u32> {
+        match operand {
+            Operand::Pairs(tiles) => tiles,
+            Operand::Singles(_) => panic!("operands of one product are packed alike"),
+        }
     }
 }
 
@@ -73,20 +93,31 @@ pub(super) trait Strips<L>: Sync {
     }
 }
 
+/// A product with a weight of its own, of the same rows, that is added to some parts of another.
+pub(super) struct Added<'a, X> {
+    /// The first part that it is added to: one for each of its panels.
+    pub first: usize,
+    pub weight: &'a Panels,
+    pub x: &'a RowTiles<X>,
+}
+
 /// Where the values lie of the strip that comes after the one that begins at `first`: further down the part, or on top of the next.
-fn next_strip<L>(
-    strips: &impl Strips<L>,
-    shape: Shape,
-    part: usize,
-    first: usize,
-    depth_of_strip: usize,
-) -> Runs {
+fn next_strip<L>(strips: &impl Strips<L>, shape: Shape, part: usize, first: usize, depth_of_strip: usize) -> Runs {
     let next = first + depth_of_strip;
     match (next < shape.depth, part + 1 < shape.parts) {
         (true, _) => strips.places(part, next..shape.depth.min(next + depth_of_strip)),
         (false, true) => strips.places(part + 1, 0..shape.depth.min(depth_of_strip)),
         (false, false) => Runs::default(),
     }
+}
+
+/// Where the values lie that are added to a part.
+fn next_added<X>(added: &[Added<X>], part: usize) -> Runs {
+    let of_part = |added: &Added<X>| {
+        let panel = added.parts().contains(&part).then(|| part - added.first)?;
+        Some(Forward { weight: added.weight, first: 0 }.places_of(panel, 0..added.weight.inputs()))
+    };
+    added.iter().find_map(of_part).unwrap_or_default()
 }
 
 /// The depth of strips of about one height, none higher than `most`. It begins and ends with a panel.
@@ -108,34 +139,75 @@ fn blocks<'x, X: Step>(strips: &impl Strips<X::Line>, shape: Shape, x: &'x RowTi
     x.tiles.chunks(x.tiles.len().div_ceil(count).max(1)).collect()
 }
 
-/// `y[:, columns of part] = start + x strips[part]` for all parts; `place` names a part's columns and what they start from.
+/// `y[:, columns of part] = start + x strips[part] + what is added to the part` for all parts; `place` names a part's columns and what
+/// they start from.
 pub(super) fn multiply<'a, X: Step>(
     strips: &impl Strips<X::Line>,
     shape: Shape,
-    x: &RowTiles<X>,
+    (x, added): (&RowTiles<X>, &[Added<X>]),
     y: Target,
     place: impl Fn(usize) -> (Range<usize>, Start<'a>) + Sync,
-) {
+) where
+    for<'w> Forward<'w>: Strips<X::Line>,
+{
     let blocks = blocks(strips, shape, x);
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
     let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
     let rows_are_far = rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
-    share_numbers(blocks.len() * shape.parts, together, Vec::new, |scratch: &mut Vec<X::Line>, task| {
+    share_numbers(blocks.len() * shape.parts, together, Default::default, |scratch: &mut Scratch<X>, task| {
         let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
         let (columns, mut start) = place(part);
         let columns = columns.start + y.first..columns.end + y.first;
         for first in (0..shape.depth.max(1)).step_by(depth_of_strip) {
             let depth = first..shape.depth.min(first + depth_of_strip);
-            let steps = depth.start / X::VALUES..depth.end.div_ceil(X::VALUES);
-            let lines = vectorised(
-                #[inline(always)]
-                || strips.lines(part, depth, scratch),
-            );
-            let ahead = Ahead { strip: next_strip(strips, shape, part, first, depth_of_strip), rows: rows_are_far };
-            X::run(PanelProduct { lines, x, tiles, steps, y: y.rows, columns: columns.clone(), start, ahead });
+            let is_last = depth.end == shape.depth;
+            let ahead = Ahead {
+                strip: next_strip(strips, shape, part, first, depth_of_strip),
+                added: if is_last { next_added(added, part + 1) } else { Runs::default() },
+                rows: rows_are_far,
+            };
+            let [scratch, scratch_of_added] = scratch;
+            let term = term(strips, part, depth, x, scratch);
+            let product = |terms: &[_]| {
+                X::run(PanelProduct { terms, tiles, y: y.rows, columns: columns.clone(), start, ahead });
+            };
+            match added.iter().find(|added| is_last && added.parts().contains(&part)) {
+                Some(Added { first, weight, x }) => {
+                    let strips = Forward { weight, first: 0 };
+                    let also = self::term(&strips, part - first, 0..weight.inputs(), x, scratch_of_added);
+                    product(&[term, also]);
+                }
+                None => product(&[term]),
+            }
             start = Start::There;
         }
     });
+}
+
+/// Room for a strip, and for one of what is added.
+type Scratch<X> = [Vec<<X as Step>::Line>; 2];
+
+impl<X> Added<'_, X> {
+    fn parts(&self) -> Range<usize> {
+        self.first..self.first + self.weight.count()
+    }
+}
+
+/// What one strip adds to a product.
+#[inline(always)]
+fn term<'a, X: Step>(
+    strips: &'a impl Strips<X::Line>,
+    part: usize,
+    depth: Range<usize>,
+    x: &'a RowTiles<X>,
+    scratch: &'a mut Vec<X::Line>,
+) -> Term<'a, X::Line, X> {
+    let steps = depth.start / X::VALUES..depth.end.div_ceil(X::VALUES);
+    let lines = vectorised(
+        #[inline(always)]
+        || strips.lines(part, depth, scratch),
+    );
+    Term { x, steps, lines }
 }

@@ -15,6 +15,13 @@ pub(super) struct Forward<'w> {
     pub first: usize,
 }
 
+impl Forward<'_> {
+    /// Where a part's values lie.
+    pub fn places_of(&self, part: usize, depth: Range<usize>) -> Runs {
+        self.weight.store.places(self.weight.inputs, self.first + part, depth)
+    }
+}
+
 impl Strips<PairLine> for Forward<'_> {
     fn are_stored(&self) -> bool {
         self.weight.precision() == Precision::Bf16
@@ -26,7 +33,7 @@ impl Strips<PairLine> for Forward<'_> {
     }
 
     fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.weight.store.places(self.weight.inputs, self.first + part, depth)
+        self.places_of(part, depth)
     }
 }
 
@@ -41,7 +48,7 @@ impl Strips<Line> for Forward<'_> {
     }
 
     fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.weight.store.places(self.weight.inputs, self.first + part, depth)
+        self.places_of(part, depth)
     }
 }
 
