@@ -15,6 +15,8 @@ pub fn mix(x: u64) -> u64 {
 
 /// Hashes that are made together.
 const TOGETHER: usize = 16;
+/// Channels that they decide for.
+const BLOCK: usize = 4 * TOGETHER;
 
 /// Which values are dropped: each with probability `rate`; the others grow by `1 / (1 - rate)`.
 #[derive(Clone, Debug)]
@@ -28,28 +30,45 @@ pub struct Dropout<'a> {
 }
 
 impl Dropout<'_> {
-    /// Calls `f(i, factor)` for every channel of a row: what the mask multiplies it with.
+    /// Calls `f(out, factor, x)` for every channel of a row: the factor is what the mask multiplies x with.
+    #[inline(always)]
+    fn apply(&self, row: usize, out: &mut [f32], x: &[f32], f: impl Fn(&mut f32, f32, f32)) {
+        let key = mix(self.seed ^ mix(self.row_keys[row]));
+        let (outs, out_rest) = out.as_chunks_mut::<BLOCK>();
+        let (xs, x_rest) = x.as_chunks::<BLOCK>();
+        let whole = outs.len();
+        for (block, (out, x)) in outs.iter_mut().zip(xs).enumerate() {
+            let factors = self.factors(key, block);
+            // A loop of known length over arrays becomes a few vectors.
+            for i in 0..BLOCK {
+                f(&mut out[i], factors[i], x[i]);
+            }
+        }
+        for ((out, x), factor) in out_rest.iter_mut().zip(x_rest).zip(self.factors(key, whole)) {
+            f(out, factor, *x);
+        }
+    }
+
+    /// What the mask multiplies the channels of a block with.
     ///
     /// One hash decides for four channels, by 16 bits each. They lie apart, so that [`TOGETHER`] hashes are two vectors, whose quarters
     /// decide for neighbours.
     #[inline(always)]
-    fn factors(&self, row: usize, channels: usize, mut f: impl FnMut(usize, f32)) {
-        let threshold = (f64::from(self.rate) * 2f64.powi(16)).round() as u64;
+    fn factors(&self, key: u64, block: usize) -> [f32; BLOCK] {
+        let threshold = (f64::from(self.rate) * 2f64.powi(16)).round() as u32;
         let grow = 1.0 / (1.0 - self.rate);
-        let key = mix(self.seed ^ mix(self.row_keys[row]));
-        for block in 0..channels.div_ceil(4 * TOGETHER) {
-            let mut hashes = [0; TOGETHER];
-            for (i, hash) in hashes.iter_mut().enumerate() {
-                *hash = mix(key.wrapping_add((block * TOGETHER + i) as u64));
-            }
-            for quarter in 0..4 {
-                let first = (4 * block + quarter) * TOGETHER;
-                let factors = hashes.map(|hash| if hash >> (16 * quarter) & 0xffff >= threshold { grow } else { 0.0 });
-                for (i, factor) in factors.into_iter().take(channels.saturating_sub(first)).enumerate() {
-                    f(first + i, factor);
-                }
+        let mut hashes = [0; TOGETHER];
+        for (i, hash) in hashes.iter_mut().enumerate() {
+            *hash = mix(key.wrapping_add((block * TOGETHER + i) as u64));
+        }
+        let mut factors = [0.0; BLOCK];
+        for (quarter, factors) in factors.chunks_exact_mut(TOGETHER).enumerate() {
+            for (factor, hash) in factors.iter_mut().zip(&hashes) {
+                let bits = (hash >> (16 * quarter)) as u32 & 0xffff;
+                *factor = if bits >= threshold { grow } else { 0.0 };
             }
         }
+        factors
     }
 
     fn check(&self, x: &Tensor) {
@@ -66,12 +85,12 @@ pub fn forward(x: &Tensor, dropout: &Dropout) -> Tensor {
         &mut y,
         #[inline(always)]
         |row, y| {
-            let x = &x.row(row)[..y.len()];
-            dropout.factors(
+            dropout.apply(
                 row,
-                y.len(),
+                y,
+                x.row(row),
                 #[inline(always)]
-                |i, factor| y[i] = factor * x[i],
+                |y, factor, x| *y = factor * x,
             );
         },
     );
@@ -86,12 +105,12 @@ pub fn backward(dy: &Tensor, dropout: &Dropout, dx: &mut Tensor) {
         dx,
         #[inline(always)]
         |row, dx| {
-            let dy = &dy.row(row)[..dx.len()];
-            dropout.factors(
+            dropout.apply(
                 row,
-                dx.len(),
+                dx,
+                dy.row(row),
                 #[inline(always)]
-                |i, factor| dx[i] += factor * dy[i],
+                |dx, factor, dy| *dx += factor * dy,
             );
         },
     );
