@@ -2,7 +2,7 @@
 
 use crate::Tensor;
 use crate::cpu::rows;
-use crate::cpu::simd::{sum, sum_of_squares};
+use crate::cpu::simd::{centred_dot, sum, sum_of_squares};
 
 /// Mean and inverse standard deviation of a row.
 #[inline(always)]
@@ -50,22 +50,6 @@ pub fn backward_input(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, dx: &m
             }
         },
     );
-}
-
-/// `Σ g (x - mean)`, without the cancellation of subtracting two large sums.
-#[inline(always)]
-fn centred_dot(g: &[f32], x: &[f32], mean: f32) -> f32 {
-    const CHUNK: usize = 256;
-    let mut products = [0.0f32; CHUNK];
-    let mut total = 0.0;
-    for (g, x) in g.chunks(CHUNK).zip(x.chunks(CHUNK)) {
-        let products = &mut products[..x.len()];
-        for ((p, g), x) in products.iter_mut().zip(g).zip(x) {
-            *p = g * (x - mean);
-        }
-        total += sum(products);
-    }
-    total
 }
 
 /// `dw += Σ_rows dy x̂`, `db += Σ_rows dy`: both `[1, d]`. Only where they are trained.

@@ -36,13 +36,9 @@ pub fn backward_input(dy: &Tensor, x: &Tensor, weight: &Tensor, eps: f32, dx: &m
         |row, dx| {
             let (x, dy) = (x.row(row), dy.row(row));
             let inverse = inverse_rms(x, eps);
-            // Normalised first, then weighted: the same three passes that the forward pass makes.
-            for ((dx, dy), w) in dx.iter_mut().zip(dy).zip(weight) {
-                *dx += inverse * dy * w;
-            }
             let along = weighted_dot(dy, weight, x) * inverse * inverse * inverse / x.len() as f32;
-            for (dx, x) in dx.iter_mut().zip(x) {
-                *dx -= along * x;
+            for (((dx, dy), w), x) in dx.iter_mut().zip(dy).zip(weight).zip(x) {
+                *dx += inverse * dy * w - along * x;
             }
         },
     );

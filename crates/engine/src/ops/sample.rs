@@ -99,7 +99,7 @@ pub fn normalise(mut logits: Tensor, masks: &[MaskBits]) -> Distributions {
         |row, logits, lse| {
             super::head::apply_mask(logits, masks[row], 0);
             let max = simd::max(logits);
-            *lse = f64::from(max) + mass(logits, max).ln();
+            *lse = f64::from(max) + masses(logits, max).iter().sum::<f64>().ln();
         },
     );
     Distributions { logits, lse }
@@ -108,15 +108,15 @@ pub fn normalise(mut logits: Tensor, masks: &[MaskBits]) -> Distributions {
 /// Logits whose exponentials are formed at once.
 const BLOCK: usize = 256;
 
-/// `Σ exp(logit - max)`
+/// `Σ exp(logit - max)` of every block.
 #[inline(always)]
-fn mass(logits: &[f32], max: f32) -> f64 {
+fn masses(logits: &[f32], max: f32) -> Vec<f64> {
+    let mut masses = Vec::with_capacity(logits.len().div_ceil(BLOCK));
     // A plain loop: a closure that is not inlined would lose the instruction set.
-    let mut total = 0.0;
     for block in logits.chunks(BLOCK) {
-        total += block_mass(block, max);
+        masses.push(block_mass(block, max));
     }
-    total
+    masses
 }
 
 /// The same of up to [`BLOCK`] logits.
@@ -132,11 +132,11 @@ fn block_mass(block: &[f32], max: f32) -> f64 {
 #[inline(always)]
 fn invert(logits: &[f32], uniform: f64) -> (u32, f64) {
     let max = simd::max(logits);
-    let total = mass(logits, max);
+    let masses = masses(logits, max);
+    let total: f64 = masses.iter().sum();
     let mut left = uniform * total;
     let mut chosen = None;
-    for (number, block) in logits.chunks(BLOCK).enumerate() {
-        let mass = block_mass(block, max);
+    for (number, (block, mass)) in logits.chunks(BLOCK).zip(masses).enumerate() {
         if left >= mass {
             left -= mass;
             continue;
