@@ -101,23 +101,10 @@ pub(super) struct Added<'a, X> {
     pub x: &'a RowTiles<X>,
 }
 
-/// Where the values lie of the strip that comes after the one that begins at `first`: further down the part, or on top of the next.
-fn next_strip<L>(strips: &impl Strips<L>, shape: Shape, part: usize, first: usize, depth_of_strip: usize) -> Runs {
-    let next = first + depth_of_strip;
-    match (next < shape.depth, part + 1 < shape.parts) {
-        (true, _) => strips.places(part, next..shape.depth.min(next + depth_of_strip)),
-        (false, true) => strips.places(part + 1, 0..shape.depth.min(depth_of_strip)),
-        (false, false) => Runs::default(),
+impl<X> Added<'_, X> {
+    fn parts(&self) -> Range<usize> {
+        self.first..self.first + self.weight.count()
     }
-}
-
-/// Where the values lie that are added to a part.
-fn next_added<X>(added: &[Added<X>], part: usize) -> Runs {
-    let of_part = |added: &Added<X>| {
-        let panel = added.parts().contains(&part).then(|| part - added.first)?;
-        Some(Forward { weight: added.weight, first: 0 }.places_of(panel, 0..added.weight.inputs()))
-    };
-    added.iter().find_map(of_part).unwrap_or_default()
 }
 
 /// The depth of strips of about one height, none higher than `most`. It begins and ends with a panel.
@@ -154,44 +141,78 @@ pub(super) fn multiply<'a, X: Step>(
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
     let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
     let rows_are_far = rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
+    let product = Product { strips, shape, x, added, y, depth_of_strip, rows_are_far };
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.
-    share_numbers(blocks.len() * shape.parts, together, Default::default, |scratch: &mut Scratch<X>, task| {
-        let (tiles, part) = (blocks[task / shape.parts], task % shape.parts);
-        let (columns, mut start) = place(part);
-        let columns = columns.start + y.first..columns.end + y.first;
-        for first in (0..shape.depth.max(1)).step_by(depth_of_strip) {
-            let depth = first..shape.depth.min(first + depth_of_strip);
-            let is_last = depth.end == shape.depth;
-            let ahead = Ahead {
-                strip: next_strip(strips, shape, part, first, depth_of_strip),
-                added: if is_last { next_added(added, part + 1) } else { Runs::default() },
-                rows: rows_are_far,
-            };
-            let [scratch, scratch_of_added] = scratch;
-            let term = term(strips, part, depth, x, scratch);
-            let product = |terms: &[_]| {
-                X::run(PanelProduct { terms, tiles, y: y.rows, columns: columns.clone(), start, ahead });
-            };
-            match added.iter().find(|added| is_last && added.parts().contains(&part)) {
-                Some(Added { first, weight, x }) => {
-                    let strips = Forward { weight, first: 0 };
-                    let also = self::term(&strips, part - first, 0..weight.inputs(), x, scratch_of_added);
-                    product(&[term, also]);
-                }
-                None => product(&[term]),
-            }
-            start = Start::There;
-        }
+    share_numbers(blocks.len() * shape.parts, together, Default::default, |scratch: &mut [Vec<X::Line>; 2], task| {
+        let part = task % shape.parts;
+        product.part(part, blocks[task / shape.parts], place(part), scratch);
     });
 }
 
-/// Room for a strip, and for one of what is added.
-type Scratch<X> = [Vec<<X as Step>::Line>; 2];
+/// What all tasks of a product share.
+struct Product<'p, S, X> {
+    strips: &'p S,
+    shape: Shape,
+    x: &'p RowTiles<X>,
+    added: &'p [Added<'p, X>],
+    y: Target<'p>,
+    depth_of_strip: usize,
+    rows_are_far: bool,
+}
 
-impl<X> Added<'_, X> {
-    fn parts(&self) -> Range<usize> {
-        self.first..self.first + self.weight.count()
+impl<S: Strips<X::Line>, X: Step> Product<'_, S, X>
+where
+    for<'w> Forward<'w>: Strips<X::Line>,
+{
+    /// A part's columns of some rows, strip by strip. The last strip and what is added to the part are one pass.
+    fn part(
+        &self,
+        part: usize,
+        tiles: &[Range<usize>],
+        (columns, mut start): (Range<usize>, Start),
+        [scratch, scratch_of_added]: &mut [Vec<X::Line>; 2],
+    ) {
+        let columns = columns.start + self.y.first..columns.end + self.y.first;
+        for first in (0..self.shape.depth.max(1)).step_by(self.depth_of_strip) {
+            let depth = first..self.shape.depth.min(first + self.depth_of_strip);
+            let is_last = depth.end == self.shape.depth;
+            let term = term(self.strips, part, depth, self.x, scratch);
+            let run = |terms: &[_]| {
+                let (y, columns, ahead) = (self.y.rows, columns.clone(), self.ahead(part, first));
+                X::run(PanelProduct { terms, tiles, y, columns, start, ahead });
+            };
+            match self.added_to(part).filter(|_| is_last) {
+                Some((strips, x)) => {
+                    run(&[term, self::term(&strips, 0, 0..strips.weight.inputs(), x, scratch_of_added)]);
+                }
+                None => run(&[term]),
+            }
+            start = Start::There;
+        }
+    }
+
+    /// What is added to a part, as a product's only part.
+    fn added_to(&self, part: usize) -> Option<(Forward<'_>, &RowTiles<X>)> {
+        let added = self.added.iter().find(|added| added.parts().contains(&part))?;
+        Some((Forward { weight: added.weight, first: part - added.first }, added.x))
+    }
+
+    /// What comes after the strip of a part that begins at `first`: the strip further down, or that on top of the next part and what is
+    /// added to it.
+    fn ahead(&self, part: usize, first: usize) -> Ahead {
+        let (Shape { parts, depth }, next) = (self.shape, first + self.depth_of_strip);
+        let until = |end: usize| depth.min(end + self.depth_of_strip);
+        let (strip, added) = match (next < depth, part + 1 < parts) {
+            (true, _) => (self.strips.places(part, next..until(next)), Runs::default()),
+            (false, true) => (self.strips.places(part + 1, 0..until(0)), self.places_of_added(part + 1)),
+            (false, false) => Default::default(),
+        };
+        Ahead { strip, added, rows: self.rows_are_far }
+    }
+
+    fn places_of_added(&self, part: usize) -> Runs {
+        self.added_to(part).map_or(Runs::default(), |(strips, _)| strips.places_of(0, 0..strips.weight.inputs()))
     }
 }
 

@@ -85,6 +85,36 @@ fn int8_products_agree_with_three_loops_on_every_instruction_set() {
     check(Precision::Int8);
 }
 
+/// Updates on whole panels, on others, and none on some columns, beside products of their own.
+#[test]
+fn an_updated_product_is_the_sum_of_products() {
+    let (n, outputs, rank) = (29, 164, 7);
+    for (inputs, precision) in [(70, Precision::F32), (1100, Precision::Bf16), (70, Precision::Int8)] {
+        let packed = Panels::pack(outputs, inputs, &numbers(1, outputs * inputs), precision);
+        let beside = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
+        let columns = [32..96, 128..164, 3..33];
+        let bs = columns.clone().map(|part| Panels::pack(part.len(), rank, &numbers(2, part.len() * rank), beside));
+        let (x, u) = (numbers(3, n * inputs), numbers(4, n * rank));
+        for force in arch::available() {
+            arch::with(force, || {
+                let device = Device::cpu();
+                let x = packed.operand(RowsView::new(&x, inputs), 1.0, &device);
+                let u = bs[0].operand(RowsView::new(&u, rank), 0.5, &device);
+                let (mut expected, mut found) = (vec![0.0; n * outputs], vec![9.0; n * outputs]);
+                packed.forward(0..packed.count(), &x, Start::Zero, Target::new(&mut expected, outputs));
+                let updates = columns.clone().into_iter().zip(&bs).map(|(columns, b)| Update { b, u: &u, columns });
+                for Update { b, u, columns } in updates.clone() {
+                    let target = Target::columns(&mut expected, outputs, columns.start);
+                    b.forward(0..b.count(), u, Start::There, target);
+                }
+                let updates: Vec<Update> = updates.collect();
+                packed.forward_updated(&x, &updates, Start::Zero, Target::new(&mut found, outputs));
+                assert_close(&found, &expected);
+            });
+        }
+    }
+}
+
 #[test]
 fn a_stored_weight_is_as_near_as_its_precision_allows() {
     for (outputs, inputs) in SHAPES {
