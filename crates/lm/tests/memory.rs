@@ -1,5 +1,5 @@
-//! What saves memory changes nothing else: activations that are computed again for the backward pass, and scores of a few
-//! trees at a time.
+//! What saves memory changes nothing else: activations that are computed again for the backward pass, and scores of some rows
+//! at a time.
 
 mod common;
 
@@ -82,7 +82,7 @@ fn what_is_computed_again_takes_no_memory_meanwhile() {
 /// Trees that take turns in what is packed and in what is asked, and one that is too large to go through the model at once.
 fn many_trees(model: &Model, rng: &mut ChaCha8Rng) -> (Forest, Questions) {
     let (mut forest, mut questions) = (Forest::new(), Questions::new());
-    let most = rows_at_once();
+    let most = rows_at_once(&model.config);
     let (mut leaves, mut tails) = (Vec::new(), Vec::new());
     for key in 0..most as u64 / 10 {
         let root = forest.root(key, &common::tokens(rng, model, 5));
@@ -114,7 +114,7 @@ fn scores_in_parts_are_those_of_one_batch() {
         let model = common::model(name);
         let adapter = common::random_adapter(&model, 1, 0.3);
         let (forest, questions) = many_trees(&model, &mut ChaCha8Rng::seed_from_u64(8));
-        assert!(forest.tokens().len() > rows_at_once() * 5 / 2);
+        assert!(forest.tokens().len() > rows_at_once(&model.config) * 5 / 2);
         let policy = Policy::adapted(&model, &adapter).with_dropout(1);
         let at_once = policy.score_with_tape(&forest, &questions).expect("a forest scores").log_probs;
         let in_parts = policy.score(&forest, &questions).expect("a forest scores");

@@ -56,7 +56,7 @@ impl Forecast {
             loading: footprint.largest_matrix(),
             trained: footprint.trained() + footprint.packed_adapter(precision),
             sampling: sampling(&footprint, config, task, step),
-            scoring: scoring(&footprint, config, task, step),
+            scoring: scoring(&footprint, config, rows_at_once(&model.config), task, step),
             gradients: gradients(&footprint, task, step.part(micro_batch), method.activations),
             precision,
             activations: method.activations,
@@ -175,18 +175,18 @@ fn sampling(footprint: &Footprint, config: &Config, task: &Task, step: Batch) ->
     if evaluation.total() > train.total() { evaluation } else { train }
 }
 
-/// Rewards of a step's trajectories, some rows at a time.
-fn scoring(footprint: &Footprint, config: &Config, task: &Task, step: Batch) -> Need {
+/// Rewards of a step's trajectories, so many rows at once where segments allow it.
+fn scoring(footprint: &Footprint, config: &Config, at_once: usize, task: &Task, step: Batch) -> Need {
     let length = task.actions.max_length;
     let has_y = task.train.iter().any(|prompt| !prompt.query.y.is_empty());
     let tree = longest(&task.train, 1) + step.per_query * length;
     // Where Y or a term's text follows every prefix, there are always as many rows as are scored at once.
     let (all, is_cut) = match has_y || !config.reward.terms.is_empty() {
         true => (usize::MAX, true),
-        false => (longest(&task.train, step.queries) + step.len() * length, tree > rows_at_once()),
+        false => (longest(&task.train, step.queries) + step.len() * length, tree > at_once),
     };
     // No segment is cut, and none is longer than a prompt with a trajectory.
-    let rows = all.min(rows_at_once().max(longest(&task.train, 1) + length));
+    let rows = all.min(at_once.max(longest(&task.train, 1) + length));
     footprint.scoring(rows, rows, if is_cut { tree + rows } else { 0 })
 }
 
