@@ -112,8 +112,11 @@ fn long_segments_go_in_tiles_and_agree_with_short_ones() {
 fn queries_alone_attend_by_the_definition() {
     for (head_dim, kv_heads) in [(20, 2), (16, 4), (3, 1)] {
         let heads = Heads { heads: 4, kv_heads, head_dim, scale: 0.3 };
-        // Longer than a turn; seen in part, in pieces that do not follow one another, and by a draw without a prompt.
-        let contexts = [vec![0..70, 80..83], vec![0..70, 90..90], vec![0..41, 60..62, 100..139], vec![]];
+        // One prompt to three and one to two; a prompt that is seen in part, pieces that do not follow one another, and a draw without a
+        // prompt.
+        let family = [vec![0..70, 80..83], vec![0..70, 90..90], vec![0..70, 100..110, 120..121]];
+        let others = [vec![5..40, 80..80], vec![5..40, 81..82], vec![0..41, 60..62, 100..139], vec![]];
+        let contexts: Vec<Vec<Range<usize>>> = family.into_iter().chain(others).collect();
         let mut plan = AttentionPlan::default();
         let segment = |(query, context): (usize, &Vec<Range<usize>>)| AttentionSegment {
             queries: query..query + 1,
@@ -121,7 +124,12 @@ fn queries_alone_attend_by_the_definition() {
             own: 140 + query,
         };
         plan.add_group(contexts.iter().enumerate().map(segment));
-        let (q, cache) = (tensor(6, 4, 4 * head_dim), tensor(7, 150, 2 * kv_heads * head_dim));
+        let alone = |query: usize| {
+            let mut plan = AttentionPlan::default();
+            plan.add_group([segment((query, &contexts[query]))]);
+            plan
+        };
+        let (q, cache) = (tensor(6, contexts.len(), 4 * head_dim), tensor(7, 150, 2 * kv_heads * head_dim));
         let width = kv_heads * head_dim;
         let expected = |row: usize, head: usize| -> Vec<f32> {
             let keys: Vec<usize> = contexts[row].iter().cloned().flatten().chain([140 + row]).collect();
@@ -138,9 +146,16 @@ fn queries_alone_attend_by_the_definition() {
         };
         for force in arch::available() {
             arch::with(force, || {
-                let (k, v) = (cache.columns(0..width), cache.columns(width..2 * width));
-                let attended = forward(&plan, heads, q.view(), k, v);
-                for (row, head) in (0..4).flat_map(|row| (0..4).map(move |head| (row, head))) {
+                let attend = |plan: &AttentionPlan| {
+                    forward(plan, heads, q.view(), cache.columns(0..width), cache.columns(width..2 * width))
+                };
+                let attended = attend(&plan);
+                for query in 0..contexts.len() {
+                    let found = attend(&alone(query));
+                    assert_eq!(found.out.row(query), attended.out.row(query), "whoever is beside query {query}");
+                    assert_eq!(found.lse.row(query), attended.lse.row(query));
+                }
+                for (row, head) in (0..contexts.len()).flat_map(|row| (0..4).map(move |head| (row, head))) {
                     let found = attended.out.row(row)[heads.of(head)].iter().chain([&attended.lse.row(row)[head]]);
                     for (found, expected) in found.zip(expected(row, head)) {
                         assert!((found - expected).abs() < 1e-5, "query {row}, head {head}: {found} {expected}");
