@@ -8,7 +8,7 @@ use crate::threads;
 const WORTH_A_THREAD: usize = 16 * 1024;
 
 /// How many rows one task takes: enough work each, and about four tasks a thread.
-fn rows_per_task(rows: usize, cols: usize) -> usize {
+pub(crate) fn rows_per_task(rows: usize, cols: usize) -> usize {
     let fair = rows.div_ceil(4 * rayon::current_num_threads());
     fair.max(WORTH_A_THREAD.div_ceil(cols.max(1))).max(1)
 }

@@ -44,8 +44,10 @@ impl Dropout<'_> {
                 f(&mut out[i], factors[i], x[i]);
             }
         }
-        for ((out, x), factor) in out_rest.iter_mut().zip(x_rest).zip(self.factors(key, whole)) {
-            f(out, factor, *x);
+        if !out_rest.is_empty() {
+            for ((out, x), factor) in out_rest.iter_mut().zip(x_rest).zip(self.factors(key, whole)) {
+                f(out, factor, *x);
+            }
         }
     }
 

@@ -3,9 +3,6 @@
 use crate::cpu::rows;
 use crate::{Columns, Tensor, Weight, threads};
 
-/// Numbers below which a second thread costs more than it saves.
-const WORTH_A_THREAD: usize = 16 * 1024;
-
 /// Row i of the result is row `ids[i]` of the table: `[n, d]`.
 pub fn embed(table: &Weight, ids: &[u32]) -> Tensor {
     let mut out = table.device().scratch(ids.len(), table.inputs());
@@ -49,8 +46,8 @@ pub fn forward(x: &Tensor, ids: &[u32]) -> Tensor {
 pub fn store(table: &mut Tensor, ids: &[u32], x: Columns) {
     assert_eq!((x.rows(), x.cols()), (ids.len(), table.cols()));
     let mut rows = rows_by_number(table, ids);
-    let together = rows.len().div_ceil(rayon::current_num_threads()).max(WORTH_A_THREAD.div_ceil(x.cols().max(1)));
-    threads::for_each(rows.chunks_mut(together.max(1)), |rows| {
+    let together = rows::rows_per_task(rows.len(), x.cols());
+    threads::for_each(rows.chunks_mut(together), |rows| {
         rows.iter_mut().for_each(|(i, row)| row.copy_from_slice(x.row(*i)));
     });
 }

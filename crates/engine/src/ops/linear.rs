@@ -1,17 +1,22 @@
 //! `y = x Wᵀ + b`.
 
 use crate::cpu::gradient::add_transposed;
-use crate::cpu::panels::Start;
+use crate::cpu::panels::{Start, Update};
 use crate::cpu::rows;
 use crate::{Precision, Tensor, Weight};
 
 /// `y = x Wᵀ + b`: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
 pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Tensor {
+    forward_updated(x, weight, bias, &[])
+}
+
+/// The same with what low-rank updates add to some columns.
+pub(super) fn forward_updated(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, updates: &[Update]) -> Tensor {
     let mut y = x.device().scratch(x.rows(), weight.outputs());
     let panels = weight.panels();
     let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.host()));
     let x = panels.operand(x.view().rows_view(), 1.0, x.device());
-    panels.forward(0..panels.count(), &x, start, y.target());
+    panels.forward_updated(&x, updates, start, y.target());
     y
 }
 

@@ -67,14 +67,9 @@ impl Inner<'_> {
 
 /// `y = x Wᵀ + b`, and `y[:, columns] += scale u Bᵀ` for every update: x `[n, in]`, W `[out, in]`, b `[1, out]` -> y `[n, out]`.
 pub fn forward(x: &Tensor, weight: &Weight, bias: Option<&Tensor>, updates: &[Inner]) -> Tensor {
-    let mut y = x.device().scratch(x.rows(), weight.outputs());
-    let panels = weight.panels();
     let operands: Vec<Operand> = updates.iter().map(Inner::operand).collect();
     let updates: Vec<Update> = updates.iter().zip(&operands).map(|(inner, u)| inner.times(u)).collect();
-    let start = bias.map_or(Start::Zero, |bias| Start::Bias(bias.host()));
-    let x = panels.operand(x.view().rows_view(), 1.0, x.device());
-    panels.forward_updated(&x, &updates, start, y.target());
-    y
+    linear::forward_updated(x, weight, bias, &updates)
 }
 
 /// The gradient of u, from which that of x is made: `du = scale dy[:, columns] B`.  `[n, rank]`
@@ -95,22 +90,10 @@ pub struct Gradients<'a> {
     pub b: &'a mut Tensor,
 }
 
-/// What an update read and wrote in the forward pass.
-#[derive(Clone, Debug)]
-pub struct Applied<'a> {
-    /// Its input, after dropout.  `[n, in]`
-    pub x: &'a Tensor,
-    /// `x Aᵀ`  `[n, rank]`
-    pub u: &'a Tensor,
-    /// What its result was multiplied by.
-    pub scale: f32,
-    /// The columns that it was added to.
-    pub columns: Range<usize>,
-}
-
-/// `dB += scale dy[:, columns]ᵀ u` and `dA += duᵀ x`, with du of [`backward_inner`]. The update is in this precision.
-pub fn backward_weights(dy: &Tensor, du: &Tensor, applied: &Applied, precision: Precision, gradients: Gradients) {
-    let Applied { x, u, scale, columns } = applied;
+/// `dB += scale dy[:, columns]ᵀ u` and `dA += duᵀ x`, with du of [`backward_inner`] and the x of [`inner`].
+pub fn backward_weights(dy: &Tensor, du: &Tensor, x: &Tensor, applied: &Inner, gradients: Gradients) {
+    let Inner { u, update, scale, columns } = applied;
+    let precision = update.precision();
     add_transposed(gradients.b.host_mut(), &dy.columns(columns.clone()), &u.view(), *scale, precision);
     add_transposed(gradients.a.host_mut(), &du.view(), &x.view(), 1.0, precision);
 }
@@ -148,10 +131,10 @@ mod tests {
         let (mut da, mut db, mut dx) = (device.zeros(2, 4), device.zeros(3, 2), device.zeros(5, 4));
         let u = inner(&x, &pack(&a, &b));
         let gradients = Gradients { a: &mut da, b: &mut db };
-        let applied = Applied { x: &x, u: &u, scale: 0.7, columns: 2..5 };
         let update = pack(&a, &b);
+        let applied = Inner { u: &u, update: &update, scale: 0.7, columns: 2..5 };
         let du = backward_inner(&c, &update, 0.7, 2..5);
-        backward_weights(&c, &du, &applied, Precision::F32, gradients);
+        backward_weights(&c, &du, &x, &applied, gradients);
         add_backward_input(&du, &update, &mut dx);
         assert_eq!(backward_input(&du, &update).host(), dx.host());
         elementwise::add(&mut dx, &linear::backward_input(&c, &weight));

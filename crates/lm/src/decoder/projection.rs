@@ -132,13 +132,11 @@ impl Projection {
         }
         let Some(adapter) = pass.forward.adapter else { return };
         let gradients = pass.gradients.adapter.as_mut().expect("an adapted pass has room for the adapter's gradients");
-        for ((number, u), du) in adapter.sites_of(self.index).iter().zip(&tape.0).zip(&inner.0) {
+        let sites = adapter.sites_of(self.index).iter().zip(self.updates(tape, &pass.forward));
+        for ((number, applied), du) in sites.zip(&inner.0) {
             let dropped = pass.forward.dropout_at(*number).map(|mask| dropout::forward(x, &mask));
-            let (scale, columns) = (adapter.config().scale(), adapter.sites()[*number].columns.clone());
-            let applied = lora::Applied { x: dropped.as_ref().unwrap_or(x), u, scale, columns };
             let (a, b) = gradients.site(*number);
-            let precision = adapter.packed(*number, precision).precision();
-            lora::backward_weights(dy, du, &applied, precision, lora::Gradients { a, b });
+            lora::backward_weights(dy, du, dropped.as_ref().unwrap_or(x), &applied, lora::Gradients { a, b });
         }
     }
 }

@@ -42,7 +42,9 @@ pub(super) fn runs(plan: &AttentionPlan, most: usize) -> Vec<Run> {
         if whole.rows.len() + rows > most {
             runs.push(Run { parts: vec![std::mem::take(&mut whole)], cache: 0 });
         }
-        whole.add(segments, &mut places);
+        let mut next = whole.rows.len();
+        segments.iter().for_each(|segment| put(segment, &mut next, &mut places));
+        whole.add(segments.iter(), &places);
     }
     if !whole.rows.is_empty() {
         runs.push(Run { parts: vec![whole], cache: 0 });
@@ -54,27 +56,31 @@ fn count<'a>(segments: impl IntoIterator<Item = &'a AttentionSegment>) -> usize 
     segments.into_iter().map(|segment| segment.queries.len()).sum()
 }
 
+/// Gives a segment's rows the next places.
+fn put(segment: &AttentionSegment, next: &mut usize, places: &mut [usize]) {
+    for row in segment.queries.clone() {
+        places[row] = *next;
+        *next += 1;
+    }
+}
+
 impl Part {
-    /// Adds a whole tree.
-    fn add(&mut self, segments: &[AttentionSegment], places: &mut [usize]) {
-        for row in segments.iter().flat_map(|segment| segment.queries.clone()) {
-            places[row] = self.rows.len();
-            self.rows.push(row as u32);
+    /// Adds segments of one tree, whose keys are at `places`. Those without rows ask for nothing.
+    fn add<'a>(&mut self, segments: impl Iterator<Item = &'a AttentionSegment>, places: &[usize]) {
+        let mut group = Vec::new();
+        for segment in segments.filter(|segment| !segment.queries.is_empty()) {
+            let first = self.rows.len();
+            self.rows.extend(segment.queries.clone().map(|row| row as u32));
+            group.push(moved(segment, first..self.rows.len(), places));
         }
-        self.plan.add_group(segments.iter().map(|segment| moved(segment, queries(segment, places), places)));
+        self.plan.add_group(group);
     }
 
     /// Some segments of a tree, whose keys are at `places` of its cache.
     fn of_tree(segments: &[&AttentionSegment], places: &[usize]) -> Self {
         let mut part = Self::default();
-        let mut moved_segments = Vec::with_capacity(segments.len());
-        for segment in segments {
-            let first = part.rows.len();
-            part.rows.extend(segment.queries.clone().map(|row| row as u32));
-            part.cached.extend(segment.queries.clone().map(|row| places[row] as u32));
-            moved_segments.push(moved(segment, first..part.rows.len(), places));
-        }
-        part.plan.add_group(moved_segments);
+        part.add(segments.iter().copied(), places);
+        part.cached = part.rows.iter().map(|row| places[*row as usize] as u32).collect();
         part
     }
 }
@@ -90,11 +96,7 @@ fn cut(segments: &[AttentionSegment], most: usize, places: &mut [usize]) -> Run 
     for part in &parts {
         let mut next_other = kept;
         for segment in part {
-            let next = if is_kept(segment) { &mut next_kept } else { &mut next_other };
-            for row in segment.queries.clone() {
-                places[row] = *next;
-                *next += 1;
-            }
+            put(segment, if is_kept(segment) { &mut next_kept } else { &mut next_other }, places);
         }
         cache = cache.max(next_other);
     }
@@ -154,20 +156,10 @@ fn seen_later(parts: &[Vec<&AttentionSegment>], rows: usize) -> Vec<bool> {
     later
 }
 
-/// Where a segment's rows went.
-fn queries(segment: &AttentionSegment, places: &[usize]) -> Range<usize> {
-    let Range { start, end } = segment.queries;
-    if start == end { 0..0 } else { places[start]..places[start] + end - start }
-}
-
 /// A segment with its queries and keys elsewhere. Every range of it lies within one segment, and stays in one piece.
 fn moved(segment: &AttentionSegment, queries: Range<usize>, places: &[usize]) -> AttentionSegment {
     let range = |range: &Range<usize>| places[range.start]..places[range.start] + range.len();
-    AttentionSegment {
-        queries,
-        context: segment.context.iter().map(range).collect(),
-        own: places.get(segment.own).copied().unwrap_or(0),
-    }
+    AttentionSegment { queries, context: segment.context.iter().map(range).collect(), own: places[segment.own] }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::Start;
-use super::product::{Shape, Step, Strips, multiply};
+use super::product::{Places, Shape, Step, Strips, multiply};
 use super::store::{Line, PairLine};
 use super::strips::Forward;
 use super::tiles::{PackColumns, RowsView};
@@ -64,6 +64,9 @@ impl Rows<'_> {
         }
     }
 }
+
+/// Nothing is asked for: rows are copied when their turn comes.
+impl Places for Rows<'_> {}
 
 impl Strips<Line> for Rows<'_> {
     #[inline(always)]

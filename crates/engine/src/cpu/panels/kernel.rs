@@ -60,7 +60,7 @@ impl<L, X: Pod + Send> Term<'_, L, X> {
 
 /// What a product's kernel asks memory for meanwhile.
 pub(super) struct Ahead {
-    /// Where the strip of the product after this one lies, if it is stored.
+    /// Where that lies which the strip of the product after this one is made of.
     pub strip: Runs,
     /// Where that lies which is added to the next part.
     pub added: Runs,

@@ -77,19 +77,22 @@ impl Step for u32 {
     }
 }
 
+/// Where the values of a product's right operand lie.
+pub(super) trait Places: Sync {
+    /// Those that a strip is made of, if they are to be asked for.
+    fn places(&self, _part: usize, _depth: Range<usize>) -> Runs {
+        Runs::default()
+    }
+}
+
 /// Where a product's right operand comes from, part by part: 32 columns of it each.
-pub(super) trait Strips<L>: Sync {
+pub(super) trait Strips<L>: Places {
     /// Some of a part: as it is stored, or made in `scratch`. Must be `#[inline(always)]`.
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<L>) -> &'a [L];
 
     /// Whether strips are read where they are stored, and need not be made.
     fn are_stored(&self) -> bool {
         false
-    }
-
-    /// Where the values lie that a strip is made of, if they are to be asked for.
-    fn places(&self, _part: usize, _depth: Range<usize>) -> Runs {
-        Runs::default()
     }
 }
 
@@ -212,7 +215,7 @@ where
     }
 
     fn places_of_added(&self, part: usize) -> Runs {
-        self.added_to(part).map_or(Runs::default(), |(strips, _)| strips.places_of(0, 0..strips.weight.inputs()))
+        self.added_to(part).map_or(Runs::default(), |(strips, _)| strips.places(0, 0..strips.weight.inputs()))
     }
 }
 

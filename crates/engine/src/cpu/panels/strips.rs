@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ahead::Runs;
-use super::product::Strips;
+use super::product::{Places, Strips};
 use super::store::{Line, PairLine};
 use super::{Panels, WIDTH, native};
 use crate::Precision;
@@ -15,9 +15,8 @@ pub(super) struct Forward<'w> {
     pub first: usize,
 }
 
-impl Forward<'_> {
-    /// Where a part's values lie.
-    pub fn places_of(&self, part: usize, depth: Range<usize>) -> Runs {
+impl Places for Forward<'_> {
+    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
         self.weight.store.places(self.weight.inputs, self.first + part, depth)
     }
 }
@@ -31,10 +30,6 @@ impl Strips<PairLine> for Forward<'_> {
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
         self.weight.store.pairs(self.weight.inputs, self.first + part, depth, scratch)
     }
-
-    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.places_of(part, depth)
-    }
 }
 
 impl Strips<Line> for Forward<'_> {
@@ -45,10 +40,6 @@ impl Strips<Line> for Forward<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
         self.weight.store.lines(self.weight.inputs, self.first + part, depth, scratch)
-    }
-
-    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.places_of(part, depth)
     }
 }
 
@@ -72,7 +63,9 @@ impl Backward<'_> {
         let whole = depth.len();
         (0..whole.div_ceil(WIDTH)).map(move |i| (first + i, WIDTH.min(whole - i * WIDTH)))
     }
+}
 
+impl Places for Backward<'_> {
     /// One run of every panel.
     fn places(&self, part: usize, depth: Range<usize>) -> Runs {
         let of_panel = |panel: usize| self.weight.store.places(self.weight.inputs, panel, self.inputs(part));
@@ -106,10 +99,6 @@ impl Strips<Line> for Backward<'_> {
         }
         scratch
     }
-
-    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.places(part, depth)
-    }
 }
 
 impl Strips<PairLine> for Backward<'_> {
@@ -128,10 +117,6 @@ impl Strips<PairLine> for Backward<'_> {
             }
         }
         scratch
-    }
-
-    fn places(&self, part: usize, depth: Range<usize>) -> Runs {
-        self.places(part, depth)
     }
 }
 
