@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// How a frozen weight is stored. Sums are always of f32.
 ///
-/// Activations, gradients and everything that is trained stay f32. Where the CPU multiplies pairs of bf16 (AVX512-BF16), products
+/// Activations, gradients and everything that is trained stay f32. Where the CPU multiplies bf16 (AVX512-BF16, AMX), products
 /// with a weight that is stored in less than f32 round their other operand to bf16 too; elsewhere only the weight is rounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {

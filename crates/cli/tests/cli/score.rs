@@ -105,7 +105,7 @@ fn every_instruction_set_and_precision_agrees_with_f32() {
     for model in ["gpt2-tiny", "llama-tiny"].map(fixture) {
         let text = ["--prompt", "the cat", "--completion", " sat on the mat"];
         let reference = score(&["--model", &model], &text);
-        for simd in ["portable", "avx2", "avx512", "avx512bf16"] {
+        for simd in ["portable", "avx2", "avx512", "avx512bf16", "amx"] {
             for (precision, bound) in bounds {
                 let args = ["score", "--json", "--model", &model, "--precision", precision];
                 let output = command(&[&args[..], &text].concat()).env("AMORTIZE_SIMD", simd).output().unwrap();

@@ -18,8 +18,18 @@ const PORTABLE: &str = "portable";
 pub(crate) struct Choice {
     name: &'static str,
     arch: Arch,
-    /// Whether the CPU multiplies pairs of bf16.
-    pairs: bool,
+    bf16: Bf16,
+}
+
+/// How the CPU multiplies numbers of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bf16 {
+    /// It does not: they are widened.
+    Widened,
+    /// Two at a time in every lane of a vector (AVX512-BF16).
+    Pairs,
+    /// By matrix registers (AMX).
+    Tiles,
 }
 
 fn chosen() -> Choice {
@@ -56,45 +66,47 @@ pub fn kernels() -> Result<&'static str, String> {
     asked_for().map(|_| chosen().name)
 }
 
-/// What this CPU can run, narrowest first: portable code; AVX2 with FMA, AVX-512, AVX-512 with its bf16 instructions on x86-64; NEON
-/// on aarch64.
+/// What this CPU can run, narrowest first: portable code; AVX2 with FMA, AVX-512, AVX-512 with its bf16 instructions, and the same with
+/// AMX on x86-64; NEON on aarch64.
 pub(crate) fn available() -> Vec<Choice> {
-    let mut choices = vec![Choice { name: PORTABLE, arch: Arch::Scalar, pairs: false }];
+    let mut choices = vec![Choice { name: PORTABLE, arch: Arch::Scalar, bf16: Bf16::Widened }];
     choices.extend(native::choices());
     choices
 }
 
 #[cfg(target_arch = "x86_64")]
 mod native {
-    use super::{Arch, Choice};
+    use super::{Arch, Bf16, Choice};
+    use crate::cpu::amx;
 
     pub(super) fn choices() -> Vec<Choice> {
-        let choice = |name, arch, pairs| Choice { name, arch, pairs };
-        let avx2 = pulp::x86::V3::try_new().map(|v3| choice("avx2", Arch::V3(v3), false));
-        let avx512 = pulp::x86::V4::try_new().map(|v4| choice("avx512", Arch::V4(v4), false));
-        let pairs = std::arch::is_x86_feature_detected!("avx512bf16");
-        let bf16 = avx512.filter(|_| pairs).map(|avx512| Choice { name: "avx512bf16", pairs, ..avx512 });
-        [avx2, avx512, bf16].into_iter().flatten().collect()
+        let choice = |name, arch| Choice { name, arch, bf16: Bf16::Widened };
+        let avx2 = pulp::x86::V3::try_new().map(|v3| choice("avx2", Arch::V3(v3)));
+        let avx512 = pulp::x86::V4::try_new().map(|v4| choice("avx512", Arch::V4(v4)));
+        let has_pairs = std::arch::is_x86_feature_detected!("avx512bf16");
+        let pairs = avx512.filter(|_| has_pairs).map(|with| Choice { name: "avx512bf16", bf16: Bf16::Pairs, ..with });
+        let tiles = pairs.filter(|_| amx::is_there()).map(|with| Choice { name: "amx", bf16: Bf16::Tiles, ..with });
+        [avx2, avx512, pairs, tiles].into_iter().flatten().collect()
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 mod native {
-    use super::{Arch, Choice};
+    use super::{Arch, Bf16, Choice};
 
     pub(super) fn choices() -> Vec<Choice> {
-        vec![Choice { name: "native", arch: Arch::new(), pairs: false }]
+        vec![Choice { name: "native", arch: Arch::new(), bf16: Bf16::Widened }]
     }
 }
 
-/// Whether kernels multiply pairs of bf16.
-pub(crate) fn multiplies_pairs() -> bool {
-    chosen().pairs
+/// How kernels multiply bf16.
+pub(crate) fn bf16() -> Bf16 {
+    chosen().bf16
 }
 
 /// Whether kernels use AVX-512.
 pub(crate) fn is_avx512() -> bool {
-    chosen().name.starts_with("avx512")
+    ["avx512", "avx512bf16", "amx"].contains(&chosen().name)
 }
 
 /// Whether kernels use AVX2, and nothing wider.

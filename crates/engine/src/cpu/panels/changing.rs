@@ -6,12 +6,12 @@ use super::kernel::Start;
 use super::product::{Places, Shape, Step, Strips, multiply};
 use super::store::{Line, PairLine};
 use super::strips::Forward;
-use super::tiles::{PackColumns, RowsView};
-use super::{Target, WIDTH, as_pairs, native};
+use super::tiles::{RowsView, TileRow};
+use super::{Steps, Target, WIDTH, native};
 use crate::{Device, Precision};
 
-/// `c = start + scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`. With weights in less than f32, pairs of bf16 are multiplied where
-/// the CPU can, as in the products with them.
+/// `c = start + scale aᵀ b`: a `[n, rows of c]`, b `[n, columns of c]`. With weights in less than f32, bf16 are multiplied where the CPU can,
+/// as in the products with them.
 pub(crate) fn multiply_transposed(
     a: RowsView,
     b: RowsView,
@@ -21,14 +21,15 @@ pub(crate) fn multiply_transposed(
     device: &Device,
 ) {
     assert_eq!(a.rows(), b.rows(), "rows of a product");
-    match as_pairs(precision) {
-        true => by::<u32>(a, b, scale, (start, c), device),
-        false => by::<f32>(a, b, scale, (start, c), device),
+    match Steps::of(precision) {
+        Steps::Singles => by::<f32>(a, b, scale, (start, c), device),
+        Steps::Pairs => by::<u32>(a, b, scale, (start, c), device),
+        Steps::Tiles => by::<TileRow>(a, b, scale, (start, c), device),
     }
 }
 
 /// The same by one kind of steps.
-fn by<X: Step + PackColumns>(a: RowsView, b: RowsView, scale: f32, (start, c): (Start, Target), device: &Device)
+fn by<X: Step>(a: RowsView, b: RowsView, scale: f32, (start, c): (Start, Target), device: &Device)
 where
     for<'b> Rows<'b>: Strips<X::Line>,
     for<'w> Forward<'w>: Strips<X::Line>,

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
 use super::ahead::{Lines, Requests, Runs, STEPS};
-use super::store::{Line, PairLine};
-use super::tiles::RowTiles;
-use super::{WIDTH, native};
+use super::WIDTH;
+use super::store::Line;
+use super::tiles::{RowStep, RowTiles};
 use crate::cpu::arch::Job;
 use crate::cpu::shared::SharedRows;
 
@@ -50,7 +50,7 @@ pub(super) struct Term<'a, L, X> {
     pub lines: &'a [L],
 }
 
-impl<L, X: Pod + Send> Term<'_, L, X> {
+impl<L, X: RowStep> Term<'_, L, X> {
     /// The steps of a tile.
     #[inline(always)]
     pub(super) fn of(&self, tile: &Range<usize>) -> &[X] {
@@ -72,9 +72,9 @@ impl<L, X> PanelProduct<'_, L, X> {
     /// What is asked for while tile number `i` is multiplied, over all steps so many times: its rows' part of the next strip, and the next
     /// tile.
     #[inline(always)]
-    fn requests(&self, i: usize, times: usize) -> Requests
+    pub(super) fn requests(&self, i: usize, times: usize) -> Requests
     where
-        X: Pod + Send,
+        X: RowStep,
     {
         let (tile, first, last) = (&self.tiles[i], self.tiles[0].start, self.tiles[self.tiles.len() - 1].end);
         let share = |runs: Runs| runs.share(tile.start - first..tile.end - first, last - first);
@@ -86,8 +86,9 @@ impl<L, X> PanelProduct<'_, L, X> {
         Requests::within([share(self.ahead.strip), share(self.ahead.added), rows], steps * times)
     }
 
+    /// Writes a row's sums to where they belong.
     #[inline(always)]
-    fn finish(&self, row: usize, sums: &[f32; WIDTH]) {
+    pub(super) fn finish(&self, row: usize, sums: &[f32; WIDTH]) {
         // SAFETY: a panel and a block of rows are one task, and these columns of these rows are its alone.
         let y = unsafe { self.y.row(row, self.columns.clone()) };
         // All but a last panel have a length that the compiler can see, and so no loops.
@@ -212,25 +213,4 @@ fn add<const M: usize, S: Simd, const V: usize>(
         }
     }
     sums
-}
-
-impl PanelProduct<'_, PairLine, u32> {
-    /// The same by pairs of bf16.
-    pub(super) fn run_pairs(self) {
-        native::run_pairs(&self);
-    }
-
-    /// All rows of tile number `i`, given what the sums of its terms are.
-    #[inline(always)]
-    pub(super) fn tile<const M: usize>(
-        &self,
-        i: usize,
-        sums: impl FnOnce(&[Term<PairLine, u32>], &Range<usize>, Requests) -> [[f32; WIDTH]; M],
-    ) {
-        let tile = &self.tiles[i];
-        let requests = self.requests(i, 1);
-        for (row, sums) in tile.clone().zip(&sums(self.terms, tile, requests)) {
-            self.finish(row, sums);
-        }
-    }
 }

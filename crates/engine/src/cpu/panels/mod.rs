@@ -5,8 +5,9 @@
 //! transposes a strip of the *same* panels at a time, in the cache, and is then the same product. So one copy of a weight serves
 //! both, and a general product's packing, which costs more than the arithmetic when rows are few, never happens.
 //!
-//! Values are stored as f32, bf16 or 8-bit integers. Kernels multiply f32, or pairs of bf16 where the CPU can and the weight is
-//! stored in less than f32; a strip that is stored otherwise is converted on its way through the cache, once for all rows.
+//! Values are stored as f32, bf16 or 8-bit integers. Kernels multiply f32, or bf16 where the CPU can and the weight is stored in less
+//! than f32: in pairs by vectors, or 32 at a time by matrix registers. A strip that is stored otherwise is converted on its way through
+//! the cache, once for all rows.
 //!
 //! Every element of a result is computed by one task in a fixed order: results do not depend on the number of threads.
 
@@ -30,7 +31,7 @@ mod tests;
 
 use std::ops::Range;
 
-use super::arch;
+use super::arch::{self, Bf16};
 use super::shared::SharedRows;
 use crate::{Device, Precision};
 pub(crate) use changing::multiply_transposed;
@@ -136,7 +137,7 @@ impl Panels {
 
     /// `scale x`, ready for products with this weight and any other of the same precision, in a buffer of the device's.
     pub(crate) fn operand(&self, x: RowsView, scale: f32, device: &Device) -> Operand {
-        Operand::pack(x, scale, as_pairs(self.precision()), device)
+        Operand::pack(x, scale, Steps::of(self.precision()), device)
     }
 
     /// `y = start + x Wᵀ` for the outputs of `panels`: x `[n, inputs]`, y `[n, outputs of panels]`.
@@ -163,6 +164,7 @@ impl Panels {
         match x {
             Operand::Singles(x) => self.forward_by(panels, x, updates, start, y),
             Operand::Pairs(x) => self.forward_by(panels, x, updates, start, y),
+            Operand::Tiles(x) => self.forward_by(panels, x, updates, start, y),
         }
     }
 
@@ -196,13 +198,31 @@ impl Panels {
         match dy {
             Operand::Singles(dy) => multiply(&strips, shape, (dy, &[]), dx, place),
             Operand::Pairs(dy) => multiply(&strips, shape, (dy, &[]), dx, place),
+            Operand::Tiles(dy) => multiply(&strips, shape, (dy, &[]), dx, place),
         }
     }
 }
 
-/// Whether products with weights in this precision multiply pairs of bf16.
-fn as_pairs(precision: Precision) -> bool {
-    precision != Precision::F32 && arch::multiplies_pairs()
+/// What a product's kernel takes of a row at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Steps {
+    /// A value.
+    Singles,
+    /// Two as bf16.
+    Pairs,
+    /// A matrix register's row of bf16.
+    Tiles,
+}
+
+impl Steps {
+    /// In products with weights in this precision.
+    fn of(precision: Precision) -> Self {
+        match (precision, arch::bf16()) {
+            (Precision::F32, _) | (_, Bf16::Widened) => Self::Singles,
+            (_, Bf16::Pairs) => Self::Pairs,
+            (_, Bf16::Tiles) => Self::Tiles,
+        }
+    }
 }
 
 /// The nearest number that bf16 can hold: what a product with pairs makes of its operands.

@@ -3,10 +3,16 @@
 use super::WIDTH;
 use super::kernel::PanelProduct;
 use super::store::{Line, PairLine};
+use super::tiles::TileRow;
 
 /// Never called: rows are packed as pairs only where the CPU multiplies them.
 pub(super) fn run_pairs(_: &PanelProduct<PairLine, u32>) {
     unreachable!("no instruction of this CPU multiplies pairs of bf16");
+}
+
+/// Never called, as above.
+pub(super) fn run_tiles(_: &PanelProduct<PairLine, TileRow>) {
+    unreachable!("no such CPU has matrix registers that we know");
 }
 
 /// Leaves it to the CPU to see what is read next.
@@ -46,4 +52,14 @@ pub(super) fn pair_lines<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: &mut V
 /// Never called, as above.
 pub(super) fn pack_pairs<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [u32]) {
     unreachable!("only x86-64 has these transposes");
+}
+
+/// Never called, as above.
+pub(super) fn pack_tile_rows<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [TileRow]) {
+    unreachable!("only x86-64 has these conversions");
+}
+
+/// Never called, as above.
+pub(super) fn pack_column_tile_rows<'a>(_: usize, _: impl Fn(usize) -> &'a [f32], _: f32, _: &mut [TileRow]) {
+    unreachable!("only x86-64 has these conversions");
 }

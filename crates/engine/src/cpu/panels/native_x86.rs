@@ -1,6 +1,8 @@
-//! What this architecture has instructions for: products of pairs of bf16 (AVX512-BF16), and fast transposes
-//! (AVX-512, and AVX2 in a file of its own).
+//! What this architecture has instructions for: products of pairs of bf16 (AVX512-BF16), and fast transposes (AVX-512). What AMX and AVX2
+//! have instructions for is in files of their own.
 
+#[path = "native_x86_amx.rs"]
+mod amx;
 #[path = "native_x86_avx2.rs"]
 mod avx2;
 
@@ -17,7 +19,8 @@ use super::WIDTH;
 use super::ahead::{Requests, STEPS};
 use super::kernel::{PanelProduct, Term, with_height};
 use super::store::{Line, PairLine};
-use crate::cpu::arch;
+use super::tiles::TileRow;
+use crate::cpu::arch::{self, Bf16};
 
 /// Numbers of a row that are asked for before they are read: rows are packed a few at a time, and each is far from the next.
 const AHEAD: usize = 128;
@@ -27,7 +30,7 @@ const LANES: usize = 16;
 
 /// `y[:, columns] = start + x lines` for the rows of some tiles.
 pub(super) fn run_pairs(product: &PanelProduct<PairLine, u32>) {
-    assert!(arch::multiplies_pairs(), "rows are packed as pairs only where the CPU multiplies them");
+    assert!(arch::bf16() == Bf16::Pairs, "rows are packed as pairs only where the CPU multiplies them");
     // SAFETY: the CPU has the features, as just asserted.
     unsafe { all_tiles(product) }
 }
@@ -38,7 +41,10 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
     impl Tiles<'_, '_> {
         #[target_feature(enable = "avx512f,avx512bf16")]
         fn tile<const M: usize>(&self, i: usize) {
-            self.0.tile::<M>(i, |terms, tile, requests| sums(terms, tile, requests));
+            let (product, tile) = (self.0, &self.0.tiles[i]);
+            for (row, sums) in tile.clone().zip(&sums::<M>(product.terms, tile, product.requests(i, 1))) {
+                product.finish(row, sums);
+            }
         }
     }
     let tiles = Tiles(product);
@@ -80,6 +86,18 @@ fn sums<const M: usize>(
     lines
 }
 
+/// The same by matrix registers.
+pub(super) fn run_tiles(product: &PanelProduct<PairLine, TileRow>) {
+    assert!(arch::bf16() == Bf16::Tiles, "rows are packed for matrix registers only where the CPU has them");
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { amx::all_tiles(product) }
+}
+
+/// Whether the CPU converts vectors to bf16.
+fn converts_to_bf16() -> bool {
+    arch::bf16() != Bf16::Widened
+}
+
 /// Asks for a cache line to be brought to the second-level cache.
 #[inline(always)]
 pub(super) fn fetch(address: usize) {
@@ -108,7 +126,7 @@ pub(super) fn pack_singles<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], 
 
 /// The same as pairs of bf16.  `[row]` to `[pair, row]`
 pub(super) fn pack_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
-    assert!(arch::multiplies_pairs() && height <= LANES);
+    assert!(converts_to_bf16() && height <= LANES);
     // SAFETY: the CPU has the features, as just asserted.
     unsafe { pack(height, to, |group| block_of_pairs(height, &row, 2 * group * LANES, scale)) }
 }
@@ -116,9 +134,58 @@ pub(super) fn pack_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], sc
 /// Columns of scaled rows, two rows at a time, as pairs of bf16: `row(i)` begins with a tile's `height` columns of row i, or is empty past
 /// the last.  `[row]` to `[pair of rows, column]`
 pub(super) fn pack_column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
-    assert!(arch::multiplies_pairs() && height <= LANES);
+    assert!(converts_to_bf16() && height <= LANES);
     // SAFETY: the CPU has the features, as just asserted.
     unsafe { column_pairs(height, row, scale, to) }
+}
+
+/// The same as rows of a matrix register.  `[row]` to `[32 values, row]`
+pub(super) fn pack_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    assert!(converts_to_bf16());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { tile_rows(height, row, scale, to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    for i in 0..height {
+        let row = row(i);
+        for (step, to) in to[i..].iter_mut().step_by(height).enumerate() {
+            let first = 2 * step * LANES;
+            let both = _mm512_cvtne2ps_pbh(scaled(row, first + LANES, scale), scaled(row, first, scale));
+            // SAFETY: 32 numbers of 16 bits are 16 of 32, and any bits are numbers.
+            *to = TileRow(unsafe { transmute::<__m512bh, [u32; LANES]>(both) });
+        }
+    }
+}
+
+/// The same of columns, 32 rows at a time.  `[row]` to `[32 rows, column]`
+pub(super) fn pack_column_tile_rows<'a>(
+    height: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    scale: f32,
+    to: &mut [TileRow],
+) {
+    assert!(converts_to_bf16());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { column_tile_rows(height, row, scale, to) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn column_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    for (step, to) in to.chunks_exact_mut(height).enumerate() {
+        for (half, to) in to.chunks_mut(LANES).enumerate() {
+            let mut block = [_mm512_setzero_si512(); LANES];
+            for (i, vector) in block.iter_mut().enumerate() {
+                let first = 2 * (step * LANES + i);
+                *vector = pairs(row(first), row(first + 1), half * LANES, scale);
+            }
+            for (to, column) in to.iter_mut().zip(transposed(block)) {
+                // SAFETY: 16 numbers of 32 bits are a vector.
+                *to = TileRow(unsafe { transmute::<__m512i, [u32; LANES]>(column) });
+            }
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
@@ -133,7 +200,7 @@ fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32,
 
 /// Appends lines of two rows each, as pairs of bf16: `row(i)` begins with up to 32 columns of row i, or is empty past the last.
 pub(super) fn pair_lines<'a>(count: usize, row: impl Fn(usize) -> &'a [f32], to: &mut Vec<PairLine>) {
-    assert!(arch::multiplies_pairs());
+    assert!(converts_to_bf16());
     // SAFETY: the CPU has the features, as just asserted.
     unsafe { all_pair_lines(count, row, to) }
 }

@@ -3,14 +3,12 @@
 
 use std::ops::Range;
 
-use bytemuck::Pod;
-
 use super::ahead::Runs;
 use super::kernel::{Ahead, PanelProduct, Start, Term};
 use super::store::{Line, PairLine};
 use super::strips::Forward;
-use super::tiles::{Operand, RowTiles};
-use super::{Panels, Target, WIDTH};
+use super::tiles::{Operand, Pack, RowTiles, TileRow};
+use super::{Panels, Target, WIDTH, native};
 use crate::cpu::arch;
 use crate::cpu::simd::vectorised;
 use crate::threads::share_numbers;
@@ -32,48 +30,60 @@ pub(super) struct Shape {
     pub depth: usize,
 }
 
-/// A step of a row, which a kernel multiplies with a line of the right operand.
-pub(super) trait Step: Pod + Send + Sync {
-    /// As many values for each of 32 columns.
+/// A step of a row, which a kernel multiplies with one line of the right operand or more.
+pub(super) trait Step: Pack {
+    /// One value, or as many as a line has, for each of 32 columns.
     type Line: Send;
-    /// Values of a step.
-    const VALUES: usize;
+    /// Lines of a step.
+    const LINES: usize = 1;
+    /// Values of a line.
+    const VALUES_OF_LINE: usize = Self::VALUES / Self::LINES;
     fn run(product: PanelProduct<Self::Line, Self>);
+    /// An operand's tiles, or `None` if it is packed in other steps.
+    fn of(operand: &Operand) -> Option<&RowTiles<Self>>;
     /// An operand's tiles.
     ///
     /// # Panics
     /// If it is packed in other steps.
-    fn tiles(operand: &Operand) -> &RowTiles<Self>;
+    fn tiles(operand: &Operand) -> &RowTiles<Self> {
+        Self::of(operand).expect("operands of one product are packed alike")
+    }
 }
 
 impl Step for f32 {
     type Line = Line;
-    const VALUES: usize = 1;
+
     fn run(product: PanelProduct<Line, f32>) {
         arch::run(product);
     }
 
-    fn tiles(operand: &Operand) -> &RowTiles<f32> {
-        match operand {
-            Operand::Singles(tiles) => tiles,
-            Operand::Pairs(_) => panic!("operands of one product are packed alike"),
-        }
+    fn of(operand: &Operand) -> Option<&RowTiles<f32>> {
+        if let Operand::Singles(tiles) = operand { Some(tiles) } else { None }
     }
 }
 
-/// A pair of bf16.
 impl Step for u32 {
     type Line = PairLine;
-    const VALUES: usize = 2;
+
     fn run(product: PanelProduct<PairLine, u32>) {
-        product.run_pairs();
+        native::run_pairs(&product);
     }
 
-    fn tiles(operand: &Operand) -> &RowTiles<u32> {
-        match operand {
-            Operand::Pairs(tiles) => tiles,
-            Operand::Singles(_) => panic!("operands of one product are packed alike"),
-        }
+    fn of(operand: &Operand) -> Option<&RowTiles<u32>> {
+        if let Operand::Pairs(tiles) = operand { Some(tiles) } else { None }
+    }
+}
+
+impl Step for TileRow {
+    type Line = PairLine;
+    const LINES: usize = 16;
+
+    fn run(product: PanelProduct<PairLine, TileRow>) {
+        native::run_tiles(&product);
+    }
+
+    fn of(operand: &Operand) -> Option<&RowTiles<TileRow>> {
+        if let Operand::Tiles(tiles) = operand { Some(tiles) } else { None }
     }
 }
 
@@ -142,8 +152,8 @@ pub(super) fn multiply<'a, X: Step>(
 {
     let blocks = blocks(strips, shape, x);
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
-    let depth_of_strip = depth_of_strip(shape.depth, X::VALUES * STRIP / size_of::<X::Line>());
-    let rows_are_far = rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
+    let depth_of_strip = depth_of_strip(shape.depth, X::VALUES_OF_LINE * STRIP / size_of::<X::Line>());
+    let rows_are_far = X::LINES == 1 && rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
     let product = Product { strips, shape, x, added, y, depth_of_strip, rows_are_far };
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.

@@ -1,10 +1,13 @@
-use bytemuck::Pod;
-
 use super::store::Line;
-use super::tiles::{PackColumns, RowTiles};
+use super::tiles::{Pack, TileRow};
 use super::*;
 use crate::Device;
 use crate::check::numbers;
+
+/// What a kernel sees of its operands.
+fn seen(value: f32, precision: Precision) -> f32 {
+    if Steps::of(precision) == Steps::Singles { value } else { rounded_to_bf16(value) }
+}
 
 /// Three loops: `y = start + 0.5 x Wᵀ`.
 fn slow_forward(w: &[f32], x: &[f32], inputs: usize, outputs: Range<usize>, y: &mut [f32]) {
@@ -47,11 +50,7 @@ fn check(precision: Precision) {
                 for force in arch::available() {
                     arch::with(force, || {
                         // What the kernel sees of its left operand, and of a weight that is no bf16 yet.
-                        let pairs =
-                            matches!(packed.operand(RowsView::new(&x, inputs), 1.0, &Device::cpu()), Operand::Pairs(_));
-                        let seen = |values: &[f32]| -> Vec<f32> {
-                            values.iter().map(|v| if pairs { rounded_to_bf16(*v) } else { *v }).collect()
-                        };
+                        let seen = |values: &[f32]| -> Vec<f32> { values.iter().map(|v| seen(*v, precision)).collect() };
                         let w = seen(&w);
                         let (mut y, mut dx) = (dy.clone(), x.clone());
                         slow_forward(&w, &seen(&x), inputs, range.clone(), &mut y);
@@ -215,8 +214,7 @@ fn products_of_changing_operands_agree_with_three_loops_on_every_instruction_set
         let (a, b) = (RowsView::columns(&a, rows + 5, 2..2 + rows), RowsView::columns(&b, cols + 3, 3..3 + cols));
         for (force, precision) in arch::available().into_iter().flat_map(|force| Precision::ALL.map(|p| (force, p))) {
             arch::with(force, || {
-                // What the kernel sees of its operands.
-                let seen = |value: f32| if as_pairs(precision) { rounded_to_bf16(value) } else { value };
+                let seen = |value: f32| seen(value, precision);
                 let dot =
                     |i: usize, j: usize| -> f32 { (0..n).map(|row| seen(a.row(row)[i]) * seen(b.row(row)[j])).sum() };
                 let products: Vec<f32> = (0..rows * cols).map(|at| 0.5 * dot(at / cols, at % cols)).collect();
@@ -239,26 +237,26 @@ fn packed_columns_are_rows_of_the_transpose_on_every_instruction_set() {
         let x = numbers(1, n * (width + 4));
         let view = RowsView::columns(&x, width + 4, 1..1 + width);
         let transposed: Vec<f32> = (0..width).flat_map(|col| (0..n).map(move |row| view.row(row)[col])).collect();
-        let pack = |pairs| Operand::pack(RowsView::new(&transposed, n), 0.5, pairs, &device);
+        let transposed = RowsView::new(&transposed, n);
         for force in arch::available() {
             arch::with(force, || {
-                for pairs in [false, true].into_iter().filter(|pairs| !pairs || arch::multiplies_pairs()) {
-                    match pack(pairs) {
-                        Operand::Singles(expected) => assert_same(&f32::pack_columns(view, 0.5, &device), &expected, n),
-                        Operand::Pairs(expected) => {
-                            assert_same(&u32::pack_columns(view, 0.5, &device), &expected, n.div_ceil(2));
-                        }
-                    }
+                assert_same_columns::<f32>(view, transposed, &device);
+                match arch::bf16() {
+                    Bf16::Widened => {}
+                    Bf16::Pairs => assert_same_columns::<u32>(view, transposed, &device),
+                    Bf16::Tiles => assert_same_columns::<TileRow>(view, transposed, &device),
                 }
             });
         }
     }
 }
 
-fn assert_same<T: Pod + Send + PartialEq + std::fmt::Debug>(found: &RowTiles<T>, expected: &RowTiles<T>, steps: usize) {
+fn assert_same_columns<T: Pack + PartialEq + std::fmt::Debug>(x: RowsView, transposed: RowsView, device: &Device) {
+    let (found, expected) = (T::pack_columns(x, 0.5, device), T::pack_rows(transposed, 0.5, device));
     assert_eq!(found.tiles, expected.tiles);
+    let steps = 0..transposed.width().div_ceil(T::VALUES);
     for tile in &expected.tiles {
-        assert_eq!(found.part(tile, &(0..steps)), expected.part(tile, &(0..steps)));
+        assert_eq!(found.part(tile, &steps), expected.part(tile, &steps));
     }
 }
 
