@@ -1,4 +1,4 @@
-//! Memory for packed weights, on large pages where the system has them.
+//! Memory for tensors, and for packed weights on large pages where the system has them.
 //!
 //! A pass reads hundreds of MiB of weights. Where a page has 4 KiB, the CPU has to look one up for every 64 cache lines, and what fetches
 //! ahead stops at its end; with pages of 2 MiB sampling takes some 5 % less time. Tensors gain nothing by them.
@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 
-use bytemuck::{Pod, cast_slice, cast_slice_mut};
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 use memmap2::MmapMut;
 
 #[cfg(not(target_os = "linux"))]
@@ -80,6 +80,53 @@ impl<T: Pod> Clone for Buffer<T> {
         let mut copy = Self::zeros(self.len());
         copy.copy_from_slice(self);
         copy
+    }
+}
+
+/// Numbers of a cache line.
+const LINE: usize = 16;
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct CacheLine([f32; LINE]);
+
+/// Numbers of which the first begins a cache line, some of them filled: vectors that lie across two lines cost two accesses.
+#[derive(Debug, Default)]
+pub(crate) struct Floats(Vec<CacheLine>);
+
+impl Floats {
+    /// Room for so many numbers, rounded up to whole cache lines.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self(Vec::with_capacity(len.div_ceil(LINE)))
+    }
+
+    /// Numbers that there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity() * LINE
+    }
+
+    /// Fills with zeros what has never been filled, until there are at least so many numbers.
+    pub(crate) fn extend_to(&mut self, len: usize) {
+        let lines = len.div_ceil(LINE);
+        if self.0.len() < lines {
+            self.0.resize(lines, CacheLine::zeroed());
+        }
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        cast_slice(&self.0)
+    }
+}
+
+impl DerefMut for Floats {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        cast_slice_mut(&mut self.0)
     }
 }
 

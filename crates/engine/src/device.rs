@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use crate::buffer::Floats;
 use crate::tensor::Tensor;
 
 /// A place where tensors live and ops run. Cheap to clone; clones share one pool of buffers.
@@ -57,7 +58,7 @@ impl Device {
         self.lock().memory()
     }
 
-    pub(crate) fn give_back(&self, data: Vec<f32>) {
+    pub(crate) fn give_back(&self, data: Floats) {
         self.lock().give_back(data);
     }
 
@@ -98,14 +99,14 @@ struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    data: Vec<f32>,
+    data: Floats,
     /// The clock when it came back.
     since: u64,
 }
 
 impl Pool {
     /// A buffer of at least so many numbers.
-    fn take(&mut self, len: usize) -> Vec<f32> {
+    fn take(&mut self, len: usize) -> Floats {
         // A buffer up to half as large again serves too: lengths vary a little from step to step.
         let found = self.idle.range(len..=len + len / 2).next().map(|(capacity, _)| *capacity);
         let mut data = match found {
@@ -115,17 +116,15 @@ impl Pool {
         self.in_use += data.capacity();
         self.peak = self.peak.max(self.in_use);
         // Old values stay where there are some, also past the end: only memory never used before is zeroed.
-        if data.len() < len {
-            data.resize(len, 0.0);
-        }
+        data.extend_to(len);
         data
     }
 
-    fn allocate(&mut self, capacity: usize) -> Vec<f32> {
+    fn allocate(&mut self, capacity: usize) -> Floats {
         while self.idle_floats > 0 && self.in_use + self.idle_floats + capacity > self.limit(capacity) {
             drop(self.pop(self.longest_idle(), |buffers| Some(buffers.remove(0))));
         }
-        Vec::with_capacity(capacity)
+        Floats::with_capacity(capacity)
     }
 
     /// The most that may be held once `capacity` more are in use. A quarter above what was needed at one time, because
@@ -142,7 +141,7 @@ impl Pool {
         *oldest.expect("some buffer is idle").0
     }
 
-    fn pop(&mut self, capacity: usize, pick: impl FnOnce(&mut Vec<Idle>) -> Option<Idle>) -> Vec<f32> {
+    fn pop(&mut self, capacity: usize, pick: impl FnOnce(&mut Vec<Idle>) -> Option<Idle>) -> Floats {
         let buffers = self.idle.get_mut(&capacity).expect("a capacity in the map has buffers");
         let data = pick(buffers).expect("an entry in the map is never empty").data;
         if buffers.is_empty() {
@@ -152,7 +151,7 @@ impl Pool {
         data
     }
 
-    fn give_back(&mut self, data: Vec<f32>) {
+    fn give_back(&mut self, data: Floats) {
         let capacity = data.capacity();
         if capacity > 0 {
             self.clock += 1;
@@ -168,7 +167,7 @@ impl Pool {
     }
 }
 
-/// Capacity for `len` numbers, rounded up to three significant bits so that similar shapes meet again.
+/// Capacity for `len` numbers, rounded up to three significant bits so that similar shapes meet again: whole cache lines.
 fn rounded(len: usize) -> usize {
     let step = (len.next_power_of_two() / 8).max(64);
     len.div_ceil(step) * step

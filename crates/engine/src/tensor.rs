@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::Precision;
+use crate::buffer::Floats;
 use crate::cpu::matmul::Mat;
 use crate::cpu::panels::{Panels, RowsView, Target};
 use crate::device::Device;
@@ -13,12 +14,12 @@ pub struct Tensor {
     rows: usize,
     cols: usize,
     /// The values, and perhaps more that are none: a buffer is never cut, or its end would have to be filled again.
-    data: Vec<f32>,
+    data: Floats,
     device: Device,
 }
 
 impl Tensor {
-    pub(crate) fn new(rows: usize, cols: usize, data: Vec<f32>, device: Device) -> Self {
+    pub(crate) fn new(rows: usize, cols: usize, data: Floats, device: Device) -> Self {
         assert!(data.len() >= rows * cols);
         Self { rows, cols, data, device }
     }

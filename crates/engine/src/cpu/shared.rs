@@ -51,4 +51,9 @@ impl<'a> SharedRows<'a> {
         // SAFETY: the assert keeps the slice inside the buffer; the caller keeps others out of it.
         unsafe { std::slice::from_raw_parts_mut(first, cols.len()) }
     }
+
+    /// The address of an element, which need not exist.
+    pub(crate) fn address(&self, row: usize, col: usize) -> usize {
+        self.data.wrapping_add(row * self.cols + col).addr()
+    }
 }

@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::native;
+use crate::cpu::shared::SharedRows;
 
-/// Steps of a kernel between two requests.
+/// Lines that a vector kernel multiplies between two requests.
 pub(super) const STEPS: usize = 8;
 /// Bytes of a cache line.
 const CACHE_LINE: usize = 64;
@@ -27,6 +28,13 @@ impl Runs {
         let Range { start, end } = values.as_ptr_range();
         let lines = (end as usize - start as usize).div_ceil(CACHE_LINE);
         Self { first: start as usize, lines, stride: 0, count: 1 }
+    }
+
+    /// Some columns of a result's rows.
+    pub(super) fn of_result(y: &SharedRows, rows: &Range<usize>, columns: &Range<usize>) -> Self {
+        let (first, next) = (y.address(rows.start, columns.start), y.address(rows.start + 1, columns.start));
+        let lines = (columns.len() * size_of::<f32>()).div_ceil(CACHE_LINE);
+        Self { first, lines, stride: next - first, count: rows.len() }
     }
 
     /// `count` runs, of which this is the first and `second` the next.
@@ -58,10 +66,9 @@ pub(super) struct Lines {
 pub(super) struct Requests([Paced; 3]);
 
 impl Requests {
-    /// Asks for lines at three places within so many steps.
+    /// Asks for lines at three places in so many times.
     #[inline(always)]
-    pub(super) fn within(lines: [Lines; 3], steps: usize) -> Self {
-        let times = steps.div_ceil(STEPS).max(1);
+    pub(super) fn within(lines: [Lines; 3], times: usize) -> Self {
         Self(lines.map(|lines| Paced::new(lines, times)))
     }
 
@@ -69,8 +76,26 @@ impl Requests {
     #[inline(always)]
     pub(super) fn ask(&mut self) {
         for paced in &mut self.0 {
-            paced.ask();
+            paced.each(native::fetch);
         }
+    }
+}
+
+/// Lines of a result that are asked for before they are written: where few steps make a result, a CPU that writes to one cache line
+/// after the other waits for each.
+pub(super) struct Results(Paced);
+
+impl Results {
+    /// Asks for all in so many times.
+    #[inline(always)]
+    pub(super) fn within(runs: Runs, times: usize) -> Self {
+        Self(Paced::new(runs.all(), times))
+    }
+
+    /// Asks for the next few.
+    #[inline(always)]
+    pub(super) fn ask(&mut self) {
+        self.0.each(native::fetch_to_write);
     }
 }
 
@@ -93,19 +118,20 @@ impl Paced {
         Self {
             address: runs.first.wrapping_add(run.wrapping_mul(runs.stride)).wrapping_add(line * CACHE_LINE),
             left,
-            at_once: left.div_ceil(times),
+            at_once: left.div_ceil(times.max(1)),
             left_of_run: runs.lines - line,
             lines_of_run: runs.lines,
             gap: runs.stride.wrapping_sub(runs.lines * CACHE_LINE),
         }
     }
 
+    /// Calls `ask` with the addresses of the next few.
     #[inline(always)]
-    fn ask(&mut self) {
+    fn each(&mut self, ask: impl Fn(usize)) {
         let count = self.at_once.min(self.left);
         self.left -= count;
         for _ in 0..count {
-            native::fetch(self.address);
+            ask(self.address);
             self.address = self.address.wrapping_add(CACHE_LINE);
             self.left_of_run -= 1;
             if self.left_of_run == 0 {
@@ -118,23 +144,18 @@ impl Paced {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     /// All that a tile asks for, in order.
-    fn asked(lines: Lines, steps: usize) -> Vec<usize> {
-        let mut paced = Paced::new(lines, steps.div_ceil(STEPS));
-        let mut all = Vec::new();
-        for _ in 0..steps.div_ceil(STEPS) {
-            // What `ask` does, one line at a time.
-            for _ in 0..paced.at_once.min(paced.left) {
-                all.push(paced.address);
-                let Paced { at_once, .. } = paced;
-                paced.at_once = 1;
-                paced.ask();
-                paced.at_once = at_once;
-            }
+    fn asked(lines: Lines, times: usize) -> Vec<usize> {
+        let mut paced = Paced::new(lines, times);
+        let all = RefCell::new(Vec::new());
+        for _ in 0..times {
+            paced.each(|address| all.borrow_mut().push(address));
         }
-        all
+        all.into_inner()
     }
 
     #[test]
@@ -144,9 +165,19 @@ mod tests {
         let runs = at(0, 128).repeated(at(300, 128), 3);
         let expected: Vec<usize> =
             [0, 64, 300, 364, 600, 664].iter().map(|byte| values.as_ptr() as usize + byte).collect();
-        assert_eq!(asked(runs.all(), 40), expected);
-        let tiles = [0..12, 12..24, 24..25].map(|rows| asked(runs.share(rows, 25), 24));
+        assert_eq!(asked(runs.all(), 5), expected);
+        let tiles = [0..12, 12..24, 24..25].map(|rows| asked(runs.share(rows, 25), 3));
         assert_eq!(tiles.concat(), expected);
-        assert_eq!(asked(Runs::default().all(), 8), [0usize; 0]);
+        assert_eq!(asked(Runs::default().all(), 1), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_result_is_asked_for_row_by_row() {
+        let mut values = vec![0.0; 5 * 40];
+        let first = values.as_ptr().addr();
+        let y = SharedRows::new(&mut values, 5, 40);
+        let lines = Runs::of_result(&y, &(1..4), &(5..37)).all();
+        let expected: Vec<usize> = (1..4).flat_map(|row| [0, 16].map(|col| first + 4 * (row * 40 + 5 + col))).collect();
+        assert_eq!(asked(lines, 4), expected);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
-use super::ahead::{Lines, Requests, Runs, STEPS};
+use super::ahead::{Lines, Requests, Results, Runs, STEPS};
 use super::WIDTH;
 use super::store::Line;
 use super::tiles::{RowStep, RowTiles};
@@ -69,8 +69,7 @@ pub(super) struct Ahead {
 }
 
 impl<L, X> PanelProduct<'_, L, X> {
-    /// What is asked for while tile number `i` is multiplied, over all steps so many times: its rows' part of the next strip, and the next
-    /// tile.
+    /// What is asked for while tile number `i` is multiplied, in so many times: its rows' part of the next strip, and the next tile.
     #[inline(always)]
     pub(super) fn requests(&self, i: usize, times: usize) -> Requests
     where
@@ -82,8 +81,25 @@ impl<L, X> PanelProduct<'_, L, X> {
             Some(next) if self.ahead.rows => Runs::one(self.terms[0].of(next)).all(),
             _ => Lines::default(),
         };
-        let steps: usize = self.terms.iter().map(|term| term.lines.len()).sum();
-        Requests::within([share(self.ahead.strip), share(self.ahead.added), rows], steps * times)
+        Requests::within([share(self.ahead.strip), share(self.ahead.added), rows], times)
+    }
+
+    /// How often a kernel asks that does it every so many lines.
+    #[inline(always)]
+    pub(super) fn times(&self) -> usize {
+        let lines: usize = self.terms.iter().map(|term| term.lines.len()).sum();
+        lines.div_ceil(STEPS)
+    }
+
+    /// What is asked for meanwhile of the results of tile number `i`, in so many times: nothing where they are too few for it to arrive.
+    #[inline(always)]
+    pub(super) fn results(&self, i: usize, times: usize) -> Results {
+        const WORTH_ASKING: usize = 8;
+        let runs = match times {
+            ..WORTH_ASKING => Runs::default(),
+            _ => Runs::of_result(&self.y, &self.tiles[i], &self.columns),
+        };
+        Results::within(runs, times)
     }
 
     /// Writes a row's sums to where they belong.
@@ -107,11 +123,7 @@ impl<L, X> PanelProduct<'_, L, X> {
                     *y += sum;
                 }
             }
-            Start::Zero => {
-                for (y, sum) in y.iter_mut().zip(sums) {
-                    *y = *sum;
-                }
-            }
+            Start::Zero => y.copy_from_slice(sums),
             Start::Bias(bias) => {
                 for ((y, sum), bias) in y.iter_mut().zip(sums).zip(bias) {
                     *y = sum + bias;
@@ -171,7 +183,7 @@ impl PanelProduct<'_, Line, f32> {
     fn singles<const M: usize, S: Simd, const V: usize>(&self, simd: S, i: usize) {
         let tile = &self.tiles[i];
         let parts = WIDTH / (V * S::F32_LANES);
-        let mut requests = self.requests(i, parts);
+        let mut requests = self.requests(i, parts * self.times());
         // A copy in memory: the sums themselves must stay in registers.
         let mut lines = [[0.0; WIDTH]; M];
         for part in 0..parts {

@@ -19,6 +19,10 @@ pub(super) fn run_tiles(_: &PanelProduct<PairLine, TileRow>) {
 #[inline(always)]
 pub(super) fn fetch(_: usize) {}
 
+/// As above.
+#[inline(always)]
+pub(super) fn fetch_to_write(_: usize) {}
+
 /// Whether there are fast transposes of f32.
 pub(super) fn has_transposes() -> bool {
     false

@@ -7,7 +7,7 @@ mod amx;
 mod avx2;
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
+    __m512, __m512bh, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
     _mm512_dpbf16_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16,
     _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
     _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
@@ -42,7 +42,7 @@ fn all_tiles(product: &PanelProduct<PairLine, u32>) {
         #[target_feature(enable = "avx512f,avx512bf16")]
         fn tile<const M: usize>(&self, i: usize) {
             let (product, tile) = (self.0, &self.0.tiles[i]);
-            for (row, sums) in tile.clone().zip(&sums::<M>(product.terms, tile, product.requests(i, 1))) {
+            for (row, sums) in tile.clone().zip(&sums::<M>(product.terms, tile, product.requests(i, product.times()))) {
                 product.finish(row, sums);
             }
         }
@@ -103,6 +103,13 @@ fn converts_to_bf16() -> bool {
 pub(super) fn fetch(address: usize) {
     // SAFETY: asking for any address is allowed; nothing is read.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(address as *const i8) };
+}
+
+/// Asks for a cache line to be brought to the first-level cache, to be written.
+#[inline(always)]
+pub(super) fn fetch_to_write(address: usize) {
+    // SAFETY: asking for any address is allowed; nothing is read or written.
+    unsafe { _mm_prefetch::<_MM_HINT_ET0>(address as *const i8) };
 }
 
 /// Whether there are fast transposes of f32.

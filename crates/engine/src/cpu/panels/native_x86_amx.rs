@@ -72,7 +72,9 @@ pub(super) fn all_tiles(product: &PanelProduct<PairLine, TileRow>) {
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn sum<const HIGH: bool>(product: &PanelProduct<PairLine, TileRow>, i: usize, sums: &mut Sums) {
-    let (tile, mut requests) = (&product.tiles[i], product.requests(i, 1));
+    let tile = &product.tiles[i];
+    let steps: usize = product.terms.iter().map(|term| term.steps.len()).sum();
+    let (mut requests, mut results) = (product.requests(i, steps), product.results(i, steps));
     // SAFETY: the registers have shapes.
     unsafe { asm!("tilezero tmm0", "tilezero tmm1", options(nostack, nomem)) };
     if HIGH {
@@ -82,7 +84,7 @@ fn sum<const HIGH: bool>(product: &PanelProduct<PairLine, TileRow>, i: usize, su
     for term in product.terms {
         for (x, lines) in term.of(tile).chunks_exact(tile.len()).zip(term.lines.chunks(LINES)) {
             requests.ask();
-            requests.ask();
+            results.ask();
             match lines.first_chunk() {
                 Some(lines) => add::<HIGH>(x, lines),
                 None => add::<HIGH>(x, &padded(lines)),

@@ -15,8 +15,8 @@ use crate::threads::share_numbers;
 
 /// Bytes of a strip that all rows pass over at once, so that it stays in the second-level cache.
 const STRIP: usize = 128 * 1024;
-/// Bytes of a block of rows.
-const BLOCK: usize = 1024 * 1024;
+/// Bytes of rows that no second-level cache keeps beside two strips.
+const FAR: usize = 768 * 1024;
 /// Rows of a block at least, where strips are made for every block anew: enough to hide what that costs. Rows that no cache holds are
 /// asked for ahead.
 const ROWS_PER_STRIP_MADE: usize = 1024;
@@ -38,6 +38,8 @@ pub(super) trait Step: Pack {
     const LINES: usize = 1;
     /// Values of a line.
     const VALUES_OF_LINE: usize = Self::VALUES / Self::LINES;
+    /// Bytes of a block of rows.
+    const BLOCK: usize = 1024 * 1024;
     fn run(product: PanelProduct<Self::Line, Self>);
     /// An operand's tiles, or `None` if it is packed in other steps.
     fn of(operand: &Operand) -> Option<&RowTiles<Self>>;
@@ -77,6 +79,8 @@ impl Step for u32 {
 impl Step for TileRow {
     type Line = PairLine;
     const LINES: usize = 16;
+    /// Less than what keeps rows in the second-level cache at all: they are read so fast that results must not push them out.
+    const BLOCK: usize = 384 * 1024;
 
     fn run(product: PanelProduct<PairLine, TileRow>) {
         native::run_tiles(&product);
@@ -133,7 +137,7 @@ fn bytes_of_row<X: Step>(shape: Shape) -> usize {
 /// The rows' tiles in blocks of about one height: few enough rows to stay in a cache, and enough blocks that every thread has some.
 fn blocks<'x, X: Step>(strips: &impl Strips<X::Line>, shape: Shape, x: &'x RowTiles<X>) -> Vec<&'x [Range<usize>]> {
     let least = if strips.are_stored() { 1 } else { ROWS_PER_STRIP_MADE };
-    let for_cache = x.rows().div_ceil((BLOCK / bytes_of_row::<X>(shape)).max(least));
+    let for_cache = x.rows().div_ceil((X::BLOCK / bytes_of_row::<X>(shape)).max(least));
     let for_threads = rayon::current_num_threads().div_ceil(shape.parts.max(1));
     let count = for_cache.max(for_threads);
     x.tiles.chunks(x.tiles.len().div_ceil(count).max(1)).collect()
@@ -153,7 +157,7 @@ pub(super) fn multiply<'a, X: Step>(
     let blocks = blocks(strips, shape, x);
     let Some(rows) = blocks.first().map(|tiles| tiles.iter().map(Range::len).sum::<usize>()) else { return };
     let depth_of_strip = depth_of_strip(shape.depth, X::VALUES_OF_LINE * STRIP / size_of::<X::Line>());
-    let rows_are_far = X::LINES == 1 && rows * bytes_of_row::<X>(shape) > BLOCK - 2 * STRIP;
+    let rows_are_far = rows * bytes_of_row::<X>(shape) > FAR;
     let product = Product { strips, shape, x, added, y, depth_of_strip, rows_are_far };
     let together = WORTH_A_THREAD.div_ceil(rows * shape.depth.max(1) * WIDTH);
     // All parts of a block and then those of the next: neighbours are done by one thread, one after the other.

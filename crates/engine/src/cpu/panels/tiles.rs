@@ -104,23 +104,13 @@ impl RowStep for TileRow {
 /// Rows in tiles as high as a kernel's register tile: `[tile, step, row of the tile]`.
 #[derive(Debug)]
 pub(crate) struct RowTiles<T> {
-    /// The bits of the steps, from the first cache line that begins here.
+    /// The bits of the steps.  `[rows, steps]` in another order
     values: Tensor,
     /// Of a row.
     steps: usize,
     /// Rows of every tile.
     pub(super) tiles: Vec<Range<usize>>,
     kind: PhantomData<T>,
-}
-
-/// Numbers of a cache line.
-const CACHE_LINE: usize = 16;
-
-/// Some numbers from the first cache line on that begins there.
-fn aligned(values: &Tensor) -> Range<usize> {
-    let values = values.host();
-    let first = values.as_ptr().align_offset(size_of::<[f32; CACHE_LINE]>());
-    first..values.len() - (CACHE_LINE - first)
 }
 
 impl<T: RowStep> RowTiles<T> {
@@ -132,10 +122,10 @@ impl<T: RowStep> RowTiles<T> {
         fill: impl Fn(&[Range<usize>], &mut [T]) + Sync,
     ) -> Self {
         let (most, tiles) = (T::most_rows(), T::cut(n));
-        let mut values = device.operand(1, n * steps * size_of::<T>() / size_of::<f32>() + CACHE_LINE);
-        let range = aligned(&values);
-        let mut rest = cast_slice_mut::<f32, T>(&mut values.host_mut()[range]);
-        let tiles_per_task = WORTH_A_THREAD.div_ceil(steps * most + 1).max(rows_together.div_ceil(most));
+        let numbers = steps * size_of::<T>() / size_of::<f32>();
+        let mut values = device.operand(n, numbers);
+        let mut rest = cast_slice_mut::<f32, T>(values.host_mut());
+        let tiles_per_task = WORTH_A_THREAD.div_ceil(numbers * most + 1).max(rows_together.div_ceil(most));
         let mut parts = Vec::with_capacity(tiles.len().div_ceil(tiles_per_task));
         for tiles in tiles.chunks(tiles_per_task) {
             let rows: usize = tiles.iter().map(Range::len).sum();
@@ -151,8 +141,7 @@ impl<T: RowStep> RowTiles<T> {
     #[inline(always)]
     pub(super) fn part(&self, tile: &Range<usize>, steps: &Range<usize>) -> &[T] {
         let first = tile.start * self.steps;
-        let values = &self.values.host()[aligned(&self.values)];
-        &cast_slice(values)[first + steps.start * tile.len()..first + steps.end * tile.len()]
+        &cast_slice(self.values.host())[first + steps.start * tile.len()..first + steps.end * tile.len()]
     }
 }
 
