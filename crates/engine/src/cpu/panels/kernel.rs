@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytemuck::{Zeroable, cast_slice, cast_slice_mut};
 use pulp::Simd;
 
-use super::ahead::{Lines, Requests, Results, Runs, STEPS};
 use super::WIDTH;
+use super::ahead::{Lines, Requests, Results, Runs, STEPS};
 use super::store::Line;
 use super::tiles::{RowStep, RowTiles};
 use crate::cpu::arch::Job;

@@ -29,12 +29,12 @@ pub(super) fn has_transposes() -> bool {
 }
 
 /// Never called: only x86-64 has these transposes.
-pub(super) fn transpose_lines(_: &[Line; WIDTH], _: &mut Vec<Line>) {
+pub(super) fn transpose_lines(_: &[Line; WIDTH], _: &mut [Line; WIDTH]) {
     unreachable!("only x86-64 has these transposes");
 }
 
 /// Never called, as above.
-pub(super) fn transpose_pairs(_: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
+pub(super) fn transpose_pairs(_: &[PairLine; WIDTH / 2], _: &mut [PairLine; WIDTH / 2]) {
     unreachable!("only x86-64 has these transposes");
 }
 

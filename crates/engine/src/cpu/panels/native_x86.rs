@@ -7,10 +7,11 @@ mod amx;
 mod avx2;
 
 use std::arch::x86_64::{
-    __m512, __m512bh, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
-    _mm512_dpbf16_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_permutex2var_epi16,
-    _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512, __m512bh, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512,
+    _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_mul_ps,
+    _mm512_permutex2var_epi16, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
 use std::ops::Range;
@@ -146,55 +147,6 @@ pub(super) fn pack_column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f
     unsafe { column_pairs(height, row, scale, to) }
 }
 
-/// The same as rows of a matrix register.  `[row]` to `[32 values, row]`
-pub(super) fn pack_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
-    assert!(converts_to_bf16());
-    // SAFETY: the CPU has the features, as just asserted.
-    unsafe { tile_rows(height, row, scale, to) }
-}
-
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
-    for i in 0..height {
-        let row = row(i);
-        for (step, to) in to[i..].iter_mut().step_by(height).enumerate() {
-            let first = 2 * step * LANES;
-            let both = _mm512_cvtne2ps_pbh(scaled(row, first + LANES, scale), scaled(row, first, scale));
-            // SAFETY: 32 numbers of 16 bits are 16 of 32, and any bits are numbers.
-            *to = TileRow(unsafe { transmute::<__m512bh, [u32; LANES]>(both) });
-        }
-    }
-}
-
-/// The same of columns, 32 rows at a time.  `[row]` to `[32 rows, column]`
-pub(super) fn pack_column_tile_rows<'a>(
-    height: usize,
-    row: impl Fn(usize) -> &'a [f32],
-    scale: f32,
-    to: &mut [TileRow],
-) {
-    assert!(converts_to_bf16());
-    // SAFETY: the CPU has the features, as just asserted.
-    unsafe { column_tile_rows(height, row, scale, to) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn column_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
-    for (step, to) in to.chunks_exact_mut(height).enumerate() {
-        for (half, to) in to.chunks_mut(LANES).enumerate() {
-            let mut block = [_mm512_setzero_si512(); LANES];
-            for (i, vector) in block.iter_mut().enumerate() {
-                let first = 2 * (step * LANES + i);
-                *vector = pairs(row(first), row(first + 1), half * LANES, scale);
-            }
-            for (to, column) in to.iter_mut().zip(transposed(block)) {
-                // SAFETY: 16 numbers of 32 bits are a vector.
-                *to = TileRow(unsafe { transmute::<__m512i, [u32; LANES]>(column) });
-            }
-        }
-    }
-}
-
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [u32]) {
     let mask = ((1u32 << height) - 1) as u16;
@@ -203,6 +155,25 @@ fn column_pairs<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32,
         // SAFETY: the mask lets as many numbers through as there are columns.
         unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr().cast(), mask, pairs) };
     }
+}
+
+/// A tile of scaled rows as rows of matrix registers.  `[row]` to `[32 values, row]`
+pub(super) fn pack_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    assert!(converts_to_bf16());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { amx::tile_rows(height, row, scale, to) }
+}
+
+/// The same of columns, 32 rows at a time: `row(i)` as in [`pack_column_pairs`].  `[row]` to `[32 rows, column]`
+pub(super) fn pack_column_tile_rows<'a>(
+    height: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    scale: f32,
+    to: &mut [TileRow],
+) {
+    assert!(converts_to_bf16());
+    // SAFETY: the CPU has the features, as just asserted.
+    unsafe { amx::column_tile_rows(height, row, scale, to) }
 }
 
 /// Appends lines of two rows each, as pairs of bf16: `row(i)` begins with up to 32 columns of row i, or is empty past the last.
@@ -295,29 +266,29 @@ fn block_of_pairs<'a>(height: usize, row: &impl Fn(usize) -> &'a [f32], first: u
     block
 }
 
-/// Appends lines of 32 inputs as lines of 32 outputs.
-pub(super) fn transpose_lines(from: &[Line; WIDTH], to: &mut Vec<Line>) {
+/// Lines of 32 inputs as lines of 32 outputs.
+pub(super) fn transpose_lines(from: &[Line; WIDTH], to: &mut [Line; WIDTH]) {
     if arch::is_avx2() {
         // SAFETY: the CPU has the features, as just asked.
         return unsafe { avx2::transpose_lines(from, to) };
     }
     assert!(arch::is_avx512());
     // SAFETY: the CPU has the features, as just asserted.
-    to.extend(unsafe { transpose_lines_avx512(from) });
+    unsafe { transpose_lines_avx512(from, to) };
 }
 
 /// Pairs over 32 inputs as pairs over 32 outputs.
-pub(super) fn transpose_pairs(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
+pub(super) fn transpose_pairs(from: &[PairLine; WIDTH / 2], to: &mut [PairLine; WIDTH / 2]) {
     assert!(arch::is_avx512());
     // SAFETY: the CPU has the features, as just asserted.
-    unsafe { transpose_pairs_avx512(from) }
+    unsafe { transpose_pairs_avx512(from, to) };
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn transpose_lines_avx512(from: &[Line; WIDTH]) -> [Line; WIDTH] {
+fn transpose_lines_avx512(from: &[Line; WIDTH], to: &mut [Line; WIDTH]) {
+    type Vectors = [[__m512i; 2]; WIDTH];
     // SAFETY: a line is two vectors of 16 numbers of 32 bits, and any bits are numbers.
-    let from: &[[__m512i; 2]; WIDTH] = unsafe { transmute(from) };
-    let mut to = [from[0]; WIDTH];
+    let (from, to) = unsafe { (transmute::<&_, &Vectors>(from), transmute::<&mut _, &mut Vectors>(to)) };
     for row in 0..2 {
         for col in 0..2 {
             let block = transposed(std::array::from_fn(|i| from[16 * row + i][col]));
@@ -326,27 +297,23 @@ fn transpose_lines_avx512(from: &[Line; WIDTH]) -> [Line; WIDTH] {
             }
         }
     }
-    // SAFETY: as above.
-    unsafe { transmute::<[[__m512i; 2]; WIDTH], [Line; WIDTH]>(to) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn transpose_pairs_avx512(from: &[PairLine; WIDTH / 2]) -> [PairLine; WIDTH / 2] {
+fn transpose_pairs_avx512(from: &[PairLine; WIDTH / 2], to: &mut [PairLine; WIDTH / 2]) {
+    type Vectors = [[__m512i; 2]; WIDTH / 2];
     // SAFETY: as above.
-    let from: &[[__m512i; 2]; WIDTH / 2] = unsafe { transmute(from) };
+    let (from, to) = unsafe { (transmute::<&_, &Vectors>(from), transmute::<&mut _, &mut Vectors>(to)) };
     // Of two outputs with 32 inputs each: the numbers of the first 16 inputs side by side, then of the last 16.
     let index = |first: u16| -> [u16; 32] { std::array::from_fn(|i| first + i as u16 / 2 + 32 * (i as u16 % 2)) };
     // SAFETY: 32 numbers of 16 bits are a vector, and so twice 32 are two.
     let [low, high] = unsafe { transmute::<[[u16; 32]; 2], [__m512i; 2]>([index(0), index(16)]) };
-    let mut to = [from[0]; WIDTH / 2];
     for half in 0..2 {
         let outputs = transposed(std::array::from_fn(|i| from[i][half]));
         for (i, pair) in outputs.chunks_exact(2).enumerate() {
             to[8 * half + i] = [low, high].map(|index| _mm512_permutex2var_epi16(pair[0], index, pair[1]));
         }
     }
-    // SAFETY: as above.
-    unsafe { transmute::<[[__m512i; 2]; WIDTH / 2], [PairLine; WIDTH / 2]>(to) }
 }
 
 /// 16 vectors of 16 numbers, transposed.

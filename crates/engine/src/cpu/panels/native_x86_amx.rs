@@ -5,11 +5,16 @@
 //! of C compilers rest on the same.
 
 use std::arch::asm;
+use std::arch::x86_64::{
+    __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_si512,
+};
+use std::mem::transmute;
 
 use super::super::WIDTH;
 use super::super::kernel::PanelProduct;
 use super::super::store::PairLine;
 use super::super::tiles::TileRow;
+use super::{LANES, pairs, transposed};
 
 /// Rows of a register.
 const ROWS: usize = 16;
@@ -36,8 +41,7 @@ struct Shapes {
 /// 3 those of the other rows, 4 and 5 the rows, 6 and 7 the halves of a panel.
 fn shape(height: usize) {
     let (upper, lower) = (height.min(ROWS), height.saturating_sub(ROWS));
-    let mut shapes =
-        Shapes { palette: 1, start_row: 0, reserved: [0; 14], bytes_of_row: [0; 16], rows: [0; 16] };
+    let mut shapes = Shapes { palette: 1, start_row: 0, reserved: [0; 14], bytes_of_row: [0; 16], rows: [0; 16] };
     let rows = [upper, upper, lower, lower, upper, lower, LINES, LINES];
     for (register, rows) in rows.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
         shapes.rows[register] = rows as u8;
@@ -156,4 +160,50 @@ fn padded(lines: &[PairLine]) -> [PairLine; LINES] {
     let mut padded = [PairLine::ZERO; LINES];
     padded[..lines.len()].copy_from_slice(lines);
     padded
+}
+
+/// Scaled rows as rows of registers.  `[row]` to `[32 values, row]`
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) fn tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    for i in 0..height {
+        let (whole, rest) = row(i).as_chunks::<{ 2 * LANES }>();
+        let mut to = to[i..].iter_mut().step_by(height);
+        for (chunk, to) in whole.iter().zip(to.by_ref()) {
+            *to = tile_row(chunk, scale);
+        }
+        if let Some(to) = to.next() {
+            let mut chunk = [0.0; 2 * LANES];
+            chunk[..rest.len()].copy_from_slice(rest);
+            *to = tile_row(&chunk, scale);
+        }
+    }
+}
+
+/// 32 scaled values as bf16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+#[inline]
+fn tile_row(values: &[f32; 2 * LANES], scale: f32) -> TileRow {
+    // SAFETY: 32 numbers are two vectors.
+    let halves = unsafe { [0, LANES].map(|first| _mm512_loadu_ps(values[first..].as_ptr())) };
+    let [low, high] = halves.map(|half| _mm512_mul_ps(_mm512_set1_ps(scale), half));
+    // SAFETY: 32 numbers of 16 bits are 16 of 32, and any bits are numbers.
+    TileRow(unsafe { transmute::<__m512bh, [u32; LANES]>(_mm512_cvtne2ps_pbh(high, low)) })
+}
+
+/// Columns of scaled rows, 32 rows at a time: `row(i)` is empty past the last.  `[row]` to `[32 rows, column]`
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) fn column_tile_rows<'a>(height: usize, row: impl Fn(usize) -> &'a [f32], scale: f32, to: &mut [TileRow]) {
+    for (step, to) in to.chunks_exact_mut(height).enumerate() {
+        for (half, to) in to.chunks_mut(LANES).enumerate() {
+            let mut block = [_mm512_setzero_si512(); LANES];
+            for (i, vector) in block.iter_mut().enumerate() {
+                let first = 2 * (step * LANES + i);
+                *vector = pairs(row(first), row(first + 1), half * LANES, scale);
+            }
+            for (to, column) in to.iter_mut().zip(transposed(block)) {
+                // SAFETY: 16 numbers of 32 bits are a vector.
+                *to = TileRow(unsafe { transmute::<__m512i, [u32; LANES]>(column) });
+            }
+        }
+    }
 }

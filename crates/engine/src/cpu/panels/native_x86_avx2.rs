@@ -61,12 +61,9 @@ fn store_columns(height: usize, vectors: [__m256; LANES], to: &mut [f32]) {
     }
 }
 
-/// Appends lines of 32 inputs as lines of 32 outputs.
+/// Lines of 32 inputs as lines of 32 outputs.
 #[target_feature(enable = "avx2")]
-pub(super) fn transpose_lines(from: &[Line; WIDTH], to: &mut Vec<Line>) {
-    let first = to.len();
-    to.resize(first + WIDTH, Line::ZERO);
-    let to = &mut to[first..];
+pub(super) fn transpose_lines(from: &[Line; WIDTH], to: &mut [Line; WIDTH]) {
     for row in (0..WIDTH).step_by(LANES) {
         for col in (0..WIDTH).step_by(LANES) {
             let mut block = [_mm256_setzero_ps(); LANES];

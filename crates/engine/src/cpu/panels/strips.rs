@@ -81,20 +81,19 @@ impl Places for Backward<'_> {
 impl Strips<Line> for Backward<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<Line>) -> &'a [Line] {
-        scratch.clear();
         let (mut buffer, fast) = (Vec::new(), native::has_transposes());
-        for (panel, outputs) in self.panels(depth) {
+        scratch.resize(depth.len(), Line::ZERO);
+        for ((panel, outputs), to) in self.panels(depth).zip(scratch.chunks_mut(WIDTH)) {
             let from = self.weight.store.lines(self.weight.inputs, panel, self.inputs(part), &mut buffer);
             if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
-                native::transpose_lines(from, scratch);
+                native::transpose_lines(from, to.try_into().expect("as many lines as outputs"));
                 continue;
             }
-            for output in 0..outputs {
-                let mut line = Line::ZERO;
-                for (to, from) in line.0.iter_mut().zip(from) {
+            for (output, to) in to.iter_mut().enumerate() {
+                *to = Line::ZERO;
+                for (to, from) in to.0.iter_mut().zip(from) {
                     *to = from.0[output];
                 }
-                scratch.push(line);
             }
         }
         scratch
@@ -104,16 +103,16 @@ impl Strips<Line> for Backward<'_> {
 impl Strips<PairLine> for Backward<'_> {
     #[inline(always)]
     fn lines<'a>(&'a self, part: usize, depth: Range<usize>, scratch: &'a mut Vec<PairLine>) -> &'a [PairLine] {
-        scratch.clear();
         let (mut buffer, fast) = (Vec::new(), arch::is_avx512());
-        for (panel, outputs) in self.panels(depth) {
+        scratch.resize(depth.len().div_ceil(2), PairLine::ZERO);
+        for ((panel, outputs), to) in self.panels(depth).zip(scratch.chunks_mut(WIDTH / 2)) {
             let from = self.weight.store.pairs(self.weight.inputs, panel, self.inputs(part), &mut buffer);
             if let (Ok(from), WIDTH, true) = (from.try_into(), outputs, fast) {
-                scratch.extend(native::transpose_pairs(from));
+                native::transpose_pairs(from, to.try_into().expect("half as many lines as outputs"));
                 continue;
             }
-            for output in (0..outputs).step_by(2) {
-                scratch.push(transposed_pair(from, output));
+            for (i, to) in to.iter_mut().enumerate() {
+                *to = transposed_pair(from, 2 * i);
             }
         }
         scratch
