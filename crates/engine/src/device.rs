@@ -1,6 +1,6 @@
 //! Where tensors live, and the pool that their buffers come from and go back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use crate::buffer::Floats;
@@ -89,7 +89,7 @@ const KEPT: usize = 16 << 20;
 #[derive(Debug, Default)]
 struct Pool {
     /// Buffers of each capacity, those idle for longest first.
-    idle: BTreeMap<usize, Vec<Idle>>,
+    idle: BTreeMap<usize, VecDeque<Idle>>,
     idle_floats: usize,
     in_use: usize,
     peak: usize,
@@ -107,10 +107,11 @@ struct Idle {
 impl Pool {
     /// A buffer of at least so many numbers.
     fn take(&mut self, len: usize) -> Floats {
-        // A buffer up to half as large again serves too: lengths vary a little from step to step.
-        let found = self.idle.range(len..=len + len / 2).next().map(|(capacity, _)| *capacity);
+        // A buffer up to half as large again serves too: lengths vary a little from step to step. So does what would be allocated.
+        let most = rounded(len).max(len + len / 2);
+        let found = self.idle.range(len..=most).next().map(|(capacity, _)| *capacity);
         let mut data = match found {
-            Some(capacity) => self.pop(capacity, Vec::pop),
+            Some(capacity) => self.pop(capacity, VecDeque::pop_back),
             None => self.allocate(rounded(len)),
         };
         self.in_use += data.capacity();
@@ -122,7 +123,7 @@ impl Pool {
 
     fn allocate(&mut self, capacity: usize) -> Floats {
         while self.idle_floats > 0 && self.in_use + self.idle_floats + capacity > self.limit(capacity) {
-            drop(self.pop(self.longest_idle(), |buffers| Some(buffers.remove(0))));
+            drop(self.pop(self.longest_idle(), VecDeque::pop_front));
         }
         Floats::with_capacity(capacity)
     }
@@ -141,7 +142,7 @@ impl Pool {
         *oldest.expect("some buffer is idle").0
     }
 
-    fn pop(&mut self, capacity: usize, pick: impl FnOnce(&mut Vec<Idle>) -> Option<Idle>) -> Floats {
+    fn pop(&mut self, capacity: usize, pick: impl FnOnce(&mut VecDeque<Idle>) -> Option<Idle>) -> Floats {
         let buffers = self.idle.get_mut(&capacity).expect("a capacity in the map has buffers");
         let data = pick(buffers).expect("an entry in the map is never empty").data;
         if buffers.is_empty() {
@@ -157,7 +158,7 @@ impl Pool {
             self.clock += 1;
             self.in_use -= capacity;
             self.idle_floats += capacity;
-            self.idle.entry(capacity).or_default().push(Idle { data, since: self.clock });
+            self.idle.entry(capacity).or_default().push_back(Idle { data, since: self.clock });
         }
     }
 
@@ -198,6 +199,18 @@ mod tests {
         drop(device.zeros(10, 1000));
         let _small = device.zeros(1, 1000);
         assert!(device.memory().in_use < 5000);
+    }
+
+    /// Also where a buffer is larger than what is asked for by more than half: the least that is allocated.
+    #[test]
+    fn small_buffers_come_back() {
+        let device = Device::cpu();
+        let idle = |len: usize| {
+            drop(device.zeros(1, len));
+            device.memory().idle
+        };
+        let first = idle(64);
+        assert!([1, 16, 40, 64].into_iter().all(|len| idle(len) == first));
     }
 
     /// What a step holds at once: some tensors of a length and some of another.
