@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::kernel::Start;
 use super::product::{Places, Shape, Step, Strips, multiply};
+use super::steps::TileRow;
 use super::store::{Line, PairLine};
 use super::strips::Forward;
-use super::tiles::{RowsView, TileRow};
+use super::tiles::{RowTiles, RowsView};
 use super::{Steps, Target, WIDTH, native};
 use crate::{Device, Precision};
 
@@ -36,7 +37,7 @@ where
 {
     let shape = Shape { parts: b.width().div_ceil(WIDTH), depth: b.rows() };
     let columns = |part: usize| part * WIDTH..b.width().min((part + 1) * WIDTH);
-    let a = X::pack_columns(a, scale, device);
+    let a = RowTiles::<X>::columns_of(a, scale, device);
     multiply(&Rows(b), shape, (&a, &[]), c, |part| (columns(part), start.of(columns(part))));
 }
 

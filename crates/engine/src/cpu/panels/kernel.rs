@@ -7,8 +7,9 @@ use pulp::Simd;
 
 use super::WIDTH;
 use super::ahead::{Lines, Requests, Results, Runs, STEPS};
+use super::steps::RowStep;
 use super::store::Line;
-use super::tiles::{RowStep, RowTiles};
+use super::tiles::RowTiles;
 use crate::cpu::arch::Job;
 use crate::cpu::shared::SharedRows;
 

@@ -15,6 +15,7 @@ mod ahead;
 mod changing;
 mod kernel;
 mod product;
+mod steps;
 mod store;
 mod strips;
 mod tiles;
@@ -37,10 +38,11 @@ use crate::{Device, Precision};
 pub(crate) use changing::multiply_transposed;
 pub(crate) use kernel::Start;
 use product::{Added, Shape, Step, Strips, multiply};
+pub(crate) use steps::pack_rows;
 use store::Store;
 use strips::{Backward, Forward};
 use tiles::RowTiles;
-pub(crate) use tiles::{Operand, RowsView, pack_rows};
+pub(crate) use tiles::{Operand, RowsView};
 
 /// Outputs of a panel.
 pub(crate) const WIDTH: usize = 32;

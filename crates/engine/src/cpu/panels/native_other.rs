@@ -2,8 +2,8 @@
 
 use super::WIDTH;
 use super::kernel::PanelProduct;
+use super::steps::TileRow;
 use super::store::{Line, PairLine};
-use super::tiles::TileRow;
 
 /// Never called: rows are packed as pairs only where the CPU multiplies them.
 pub(super) fn run_pairs(_: &PanelProduct<PairLine, u32>) {

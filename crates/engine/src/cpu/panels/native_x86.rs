@@ -19,8 +19,8 @@ use std::ops::Range;
 use super::WIDTH;
 use super::ahead::{Requests, STEPS};
 use super::kernel::{PanelProduct, Term, with_height};
+use super::steps::TileRow;
 use super::store::{Line, PairLine};
-use super::tiles::TileRow;
 use crate::cpu::arch::{self, Bf16};
 
 /// Numbers of a row that are asked for before they are read: rows are packed a few at a time, and each is far from the next.

@@ -12,8 +12,8 @@ use std::mem::transmute;
 
 use super::super::WIDTH;
 use super::super::kernel::PanelProduct;
+use super::super::steps::TileRow;
 use super::super::store::PairLine;
-use super::super::tiles::TileRow;
 use super::{LANES, pairs, transposed};
 
 /// Rows of a register.

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use super::ahead::Runs;
 use super::kernel::{Ahead, PanelProduct, Start, Term};
+use super::steps::{RowStep, TileRow};
 use super::store::{Line, PairLine};
 use super::strips::Forward;
-use super::tiles::{Operand, Pack, RowTiles, TileRow};
+use super::tiles::{Operand, RowTiles};
 use super::{Panels, Target, WIDTH, native};
 use crate::cpu::arch;
 use crate::cpu::simd::vectorised;
@@ -31,7 +32,7 @@ pub(super) struct Shape {
 }
 
 /// A step of a row, which a kernel multiplies with one line of the right operand or more.
-pub(super) trait Step: Pack {
+pub(super) trait Step: RowStep {
     /// One value, or as many as a line has, for each of 32 columns.
     type Line: Send;
     /// Lines of a step.

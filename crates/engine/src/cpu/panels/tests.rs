@@ -1,5 +1,6 @@
+use super::steps::{RowStep, TileRow};
 use super::store::Line;
-use super::tiles::{Pack, TileRow};
+use super::tiles::RowTiles;
 use super::*;
 use crate::Device;
 use crate::check::numbers;
@@ -197,7 +198,7 @@ fn fast_transposes_agree_with_plain_loops_on_every_instruction_set() {
             for (height, width) in [(1, 1), (6, 8), (6, 37), (5, 3), (2, 64), (1, 17)] {
                 let view = RowsView::columns(&x[..height * 100], 100, 3..3 + width);
                 let (mut found, mut plain) = (vec![9.0; height * width], vec![0.0; height * width]);
-                tiles::pack_plainly(height, |i| view.row(i), 0.5, &mut plain);
+                steps::pack_plainly(height, |i| view.row(i), 0.5, &mut plain);
                 native::pack_singles(height, |i| view.row(i), 0.5, &mut found);
                 assert_eq!(found, plain);
             }
@@ -251,8 +252,8 @@ fn packed_columns_are_rows_of_the_transpose_on_every_instruction_set() {
     }
 }
 
-fn assert_same_columns<T: Pack + PartialEq + std::fmt::Debug>(x: RowsView, transposed: RowsView, device: &Device) {
-    let (found, expected) = (T::pack_columns(x, 0.5, device), T::pack_rows(transposed, 0.5, device));
+fn assert_same_columns<T: RowStep + PartialEq + std::fmt::Debug>(x: RowsView, transposed: RowsView, device: &Device) {
+    let (found, expected) = (RowTiles::<T>::columns_of(x, 0.5, device), RowTiles::rows_of(transposed, 0.5, device));
     assert_eq!(found.tiles, expected.tiles);
     let steps = 0..transposed.width().div_ceil(T::VALUES);
     for tile in &expected.tiles {
